@@ -1,0 +1,23 @@
+import type { Database } from "../model/database.ts"
+import type { Logger } from "../model/log.ts"
+import type { QueueOptions } from "../model/queue.ts"
+import type { Names } from "../postgres/sql.ts"
+import type { Notices } from "./notices.ts"
+import type { Pusher } from "./pusher.ts"
+import type { Waiter } from "./waiter.ts"
+
+/** What the parts of one `Millrace` share. */
+export interface Context {
+  readonly db: Database
+  readonly names: Names
+  readonly log: Logger
+  readonly notices: Notices
+  readonly pusher: Pusher
+  readonly waiter: Waiter
+  readonly queues: readonly QueueOptions[]
+  /** Bytes of JSON text. */
+  readonly maxPayload: number
+}
+
+/** Where an app keeps its context, for the worker. Not part of the public API. */
+export const context = Symbol.for("millrace.context")

@@ -1,0 +1,331 @@
+import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import { isUuid } from "../lib/uuid.ts"
+import type { CallerTransaction, Database } from "../model/database.ts"
+import { preparePush, type Pushable } from "../model/definition.ts"
+import { failure } from "../model/errors.ts"
+import type { JobRecord, NewJob } from "../model/job.ts"
+import { parseMoment, type PushOptions } from "../model/job-options.ts"
+import { consoleLogger, guarded, silent, type Logger } from "../model/log.ts"
+import { declareOptions, parseQueue, unknownQueue, type QueueOptions, type QueueRecord } from "../model/queue.ts"
+import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
+import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
+import { ensurePartitions } from "../postgres/history.ts"
+import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
+import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
+import { names } from "../postgres/sql.ts"
+import type { Notice } from "../postgres/notify.ts"
+import { context, type Context } from "./context.ts"
+import { Notices } from "./notices.ts"
+import { insert, maxRows, Pusher, type Placed } from "./pusher.ts"
+import { Reference } from "./reference.ts"
+import { Waiter } from "./waiter.ts"
+
+const isLogger = (given: unknown): string | undefined =>
+  given === false ||
+  (typeof given === "object" && given !== null && ["debug", "info", "warn", "error"].every((level) => level in given))
+    ? undefined
+    : "must be an object with debug, info, warn and error, or false"
+
+export const millraceOptions = {
+  /** Connection string of the database. */
+  dsn: text({ doc: "Connection string of the database." }),
+  /** Your own `pg` pool, instead of `dsn`. It stays yours to end. */
+  pool: value<PgPool>({
+    type: "pg.Pool",
+    doc: "Your own `pg` pool, instead of `dsn`. It stays yours to end.",
+    check: (given) => (isPgPool(given) ? undefined : "must be a pg.Pool"),
+  }),
+  /** Schema that holds the tables: installations in different schemas never meet. */
+  schema: text({
+    default: "millrace",
+    doc: "Schema that holds the tables: installations in different schemas never meet.",
+  }),
+  /** Name of this instance, in logs. */
+  name: text({ default: "millrace", doc: "Name of this instance, in logs." }),
+  /** Queues that workers declare at start; those that exist stay as they are. */
+  queues: list(value<QueueOptions>({ type: "queue", doc: "A queue." }), {
+    default: [],
+    doc: "Queues that workers declare at start; those that exist stay as they are.",
+  }),
+  /** LISTEN and NOTIFY. Off, everything works by polling. */
+  notifications: boolean({ default: true, doc: "LISTEN and NOTIFY. Off, everything works by polling." }),
+  /** `{ debug, info, warn, error }`, or `false` for none. Default: info and above to the console. */
+  logger: value<Logger | false>({
+    type: "logger | false",
+    doc: "`{ debug, info, warn, error }`, or `false` for none. Default: info and above to the console.",
+    check: isLogger,
+  }),
+  /** Largest payload, in bytes of JSON. */
+  maxPayload: integer({ default: 262_144, min: 1, max: 100_000_000, doc: "Largest payload, in bytes of JSON." }),
+  /** Most connections of our own pool. */
+  maxConnections: integer({ default: 10, min: 2, max: 1_000, doc: "Most connections of our own pool." }),
+  /** A statement that takes longer has failed. */
+  queryTimeout: duration({ default: "30s", min: 100, doc: "A statement that takes longer has failed." }),
+  /** How long a push keeps trying while the database cannot be reached. */
+  pushTimeout: duration({
+    default: "30s",
+    min: 1,
+    doc: "How long a push keeps trying while the database cannot be reached.",
+  }),
+}
+
+export type MillraceOptions = OptionsInput<typeof millraceOptions>
+
+const hints = { connectionString: "dsn", url: "dsn", prefix: "schema", log: "logger", max_pool_size: "maxConnections" }
+
+const waitOptions = {
+  /** States to wait for. Default: the final ones. */
+  states: list(value<JobState>({ type: "state", doc: "A state.", check: isState }), {
+    min: 1,
+    doc: "States to wait for. Default: the final ones.",
+  }),
+  /** How long to wait. Default for ever. */
+  timeout: duration({ doc: "How long to wait. Default for ever." }),
+}
+
+function isState(given: unknown): string | undefined {
+  return [...unfinishedStates, ...finalStates].includes(given as JobState) ? undefined : "is not a job state"
+}
+
+/** The payload may be left out where the definition allows undefined. */
+type PushArguments<Input, Options> = undefined extends Input
+  ? [payload?: Input, options?: Options]
+  : [payload: Input, options?: Options]
+
+/** The application's side of Millrace: push jobs, find them, wait for them, manage queues. Runs nothing by itself. */
+export class Millrace implements AsyncDisposable {
+  /** @internal */
+  readonly [context]: Context
+  #closed: Promise<void> | undefined
+
+  /** @throws MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_SCHEMA. */
+  constructor(given: MillraceOptions) {
+    const options = parseOptions("Millrace", millraceOptions, given, hints)
+    const db = databaseOf(options)
+    const all = names(options.schema)
+    const log = options.logger === false ? silent : guarded(options.logger ?? consoleLogger(options.name))
+    const notices = new Notices(db, all, log, options.notifications)
+    for (const queue of options.queues) parseQueue(queue)
+    this[context] = {
+      db,
+      names: all,
+      log,
+      notices,
+      pusher: new Pusher(db, all, options.pushTimeout),
+      waiter: new Waiter(db, all, notices),
+      queues: options.queues,
+      maxPayload: options.maxPayload,
+    }
+  }
+
+  /** Creates or upgrades the tables (`to: 0` removes them). Safe to call from many processes at once. */
+  async migrate(options?: MigrateOptions): Promise<{ from: number; to: number }> {
+    const { db, names: all } = this[context]
+    const versions = await migrate(db, all, options)
+    if (versions.to > 0) await ensurePartitions(db, all, [86_400])
+    return versions
+  }
+
+  /**
+   * Pushes a job. Resolves when it is committed (with `tx`: when it is part of your transaction).
+   *
+   * @throws MILLRACE_BAD_PAYLOAD, MILLRACE_BAD_JSON, MILLRACE_PAYLOAD_TOO_LARGE, MILLRACE_BAD_OPTION,
+   *   MILLRACE_PUSH_UNKNOWN when the database did not confirm it in time, MILLRACE_KEY_BUSY.
+   */
+  async push<Input, Result>(
+    definition: Pushable<Input, Result>,
+    ...[payload, options]: PushArguments<Input, PushOptions>
+  ): Promise<Reference<Result>> {
+    const { pusher, notices } = this.#open()
+    const made = preparePush(definition, options, this[context])(payload)
+    const job = made instanceof Promise ? await made : made
+    if (options?.tx) return (await this.#pushIn<Result>(options.tx, [job], options))[0]!
+    const placed = await pusher.push(job, options?.id !== undefined)
+    if (options?.wake !== false && !placed.duplicate) notices.send(noticeOf(job))
+    return this.#reference(placed)
+  }
+
+  /**
+   * Pushes one job per payload, from an array or any (async) iterable: one statement per 1,000, each whole or not at all,
+   * with the same options for all.
+   *
+   * @throws what `push` throws; statements before the one that failed are committed.
+   */
+  async pushMany<Input, Result>(
+    definition: Pushable<Input, Result>,
+    payloads: Iterable<Input> | AsyncIterable<Input>,
+    options?: Omit<PushOptions, "id">,
+  ): Promise<Reference<Result>[]> {
+    const references: Reference<Result>[] = []
+    let chunk: NewJob[] = []
+    const flush = async () => {
+      if (chunk.length === 0) return
+      const jobs = chunk
+      chunk = []
+      references.push(...(await this.#pushChunk<Result>(jobs, options)))
+    }
+    const add = preparePush(definition, options, this[context])
+    // Arrays and other plain iterables are not awaited item by item: that would cost more than the insert.
+    if (Symbol.iterator in payloads) {
+      for (const payload of payloads) {
+        const job = add(payload)
+        if (chunk.push(job instanceof Promise ? await job : job) === maxRows) await flush()
+      }
+    } else {
+      for await (const payload of payloads) if (chunk.push(await add(payload)) === maxRows) await flush()
+    }
+    await flush()
+    return references
+  }
+
+  async #pushChunk<Result>(jobs: NewJob[], options: Omit<PushOptions, "id"> | undefined): Promise<Reference<Result>[]> {
+    if (options?.tx) return this.#pushIn<Result>(options.tx, jobs, options)
+    const { pusher, notices } = this.#open()
+    const placed = await pusher.pushAll(jobs, false)
+    if (options?.wake !== false) for (const notice of noticesOf(jobs)) notices.send(notice)
+    return placed.map((one) => this.#reference<Result>(one))
+  }
+
+  /** Inside the caller's transaction; the wake-up goes with it, and is delivered when it commits. */
+  async #pushIn<Result>(
+    given: CallerTransaction,
+    jobs: readonly NewJob[],
+    options: PushOptions,
+  ): Promise<Reference<Result>[]> {
+    const { names: all, notices } = this.#open()
+    const tx = fromTransaction(given)
+    const placed = await insert(tx, all, jobs, options.id !== undefined)
+    if (options.wake !== false) await notices.sendIn(tx, noticesOf(jobs))
+    return placed.map((one) => this.#reference<Result>(one))
+  }
+
+  #reference<Result>({ id, queue, duplicate }: Placed): Reference<Result> {
+    return new Reference<Result>(this[context], id, queue, duplicate)
+  }
+
+  /**
+   * A handle on a job by its id.
+   *
+   * @throws MILLRACE_BAD_ID when it is not a UUID.
+   */
+  job<Result = unknown>(id: string): Reference<Result> {
+    if (!isUuid(id)) throw failure("MILLRACE_BAD_ID", `A job's id is a UUID, not ${JSON.stringify(id) ?? typeof id}.`)
+    return new Reference<Result>(this[context], id.toLowerCase())
+  }
+
+  /**
+   * Waits until each job is in one of the states, or in a final one, and returns them in the same order.
+   *
+   * @throws MILLRACE_TIMEOUT, MILLRACE_UNKNOWN_JOB, MILLRACE_NO_RESULT.
+   */
+  async wait(references: Iterable<Reference>, given?: OptionsInput<typeof waitOptions>): Promise<JobRecord[]> {
+    const { waiter } = this.#open()
+    const options = parseOptions("wait", waitOptions, given)
+    const deadline = options.timeout === undefined ? Infinity : performance.now() + options.timeout
+    return Promise.all(
+      Array.from(references, ({ id }) => waiter.wait({ id, states: options.states ?? finalStates, deadline })),
+    )
+  }
+
+  /** Declares a queue; one that exists stays as it is unless `upsert`. Returns it as stored. */
+  async declareQueue(queue: QueueOptions | string, given?: OptionsInput<typeof declareOptions>): Promise<QueueRecord> {
+    const { db, names: all } = this.#open()
+    const { upsert } = parseOptions("declareQueue", declareOptions, given)
+    const parsed = parseQueue(queue)
+    const stored = await declareQueue(db, all, parsed, upsert)
+    this.#queueChanged(parsed.name)
+    return stored
+  }
+
+  async queues(): Promise<QueueRecord[]> {
+    const { db, names: all } = this.#open()
+    return listQueues(db, all)
+  }
+
+  /** @throws MILLRACE_UNKNOWN_QUEUE. */
+  async queue(name: string): Promise<QueueRecord> {
+    const { db, names: all } = this.#open()
+    const found = await findQueue(db, all, name)
+    if (!found) throw unknownQueue(name)
+    return found
+  }
+
+  /**
+   * From now on no job of the queue starts, anywhere; those that run go on. With `until` (a Date, or `"in 10m"`) it
+   * resumes by itself.
+   *
+   * @throws MILLRACE_UNKNOWN_QUEUE.
+   */
+  async pauseQueue(name: string, options: { readonly until?: Date | string } = {}): Promise<void> {
+    const { db, names: all } = this.#open()
+    const until = options.until === undefined ? undefined : parseMoment(options.until, "pauseQueue.until")
+    if (!(await pauseQueue(db, all, name, until))) throw unknownQueue(name)
+    this.#queueChanged(name)
+  }
+
+  /** @throws MILLRACE_UNKNOWN_QUEUE. */
+  async resumeQueue(name: string): Promise<void> {
+    const { db, names: all } = this.#open()
+    if (!(await resumeQueue(db, all, name))) throw unknownQueue(name)
+    this.#queueChanged(name)
+  }
+
+  /**
+   * Deletes a queue. Its waiting jobs stay (and run when it is declared again), or with `jobs: true` go as well.
+   *
+   * @returns how many jobs went.
+   * @throws MILLRACE_UNKNOWN_QUEUE.
+   */
+  async deleteQueue(name: string, options: { readonly jobs?: boolean } = {}): Promise<number> {
+    const { db, names: all } = this.#open()
+    const { found, deleted } = await deleteQueue(db, all, name, options.jobs === true)
+    if (!found) throw unknownQueue(name)
+    this.#queueChanged(name)
+    return deleted
+  }
+
+  #queueChanged(name: string): void {
+    this[context].notices.send({ kind: "queue", about: name })
+  }
+
+  #open(): Context {
+    if (this.#closed) throw failure("MILLRACE_CLOSED", "This app was closed; make a new Millrace to go on.")
+    return this[context]
+  }
+
+  /** Finishes what is under way and closes the connections (not a pool of yours). Stop the workers first. */
+  close(): Promise<void> {
+    const { pusher, waiter, notices, db } = this[context]
+    return (this.#closed ??= (async () => {
+      await pusher.close()
+      waiter.close()
+      await notices.close()
+      await db.close()
+    })())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+function databaseOf(options: {
+  dsn: string | undefined
+  pool: PgPool | undefined
+  maxConnections: number
+  queryTimeout: number
+}): Database {
+  if ((options.dsn === undefined) === (options.pool === undefined)) {
+    throw failure(
+      "MILLRACE_BAD_OPTION",
+      "Millrace needs a database: give either `dsn` (a connection string) or `pool` (your own pg.Pool).",
+    )
+  }
+  return options.pool ? fromPool(options.pool, options) : fromDsn(options.dsn!, options)
+}
+
+const noticeOf = (job: NewJob): Notice => ({ kind: job.later ? "later" : "ready", about: job.queue })
+
+const noticesOf = (jobs: readonly NewJob[]): Notice[] => [
+  ...new Map(jobs.map((job) => [`${job.later} ${job.queue}`, noticeOf(job)])).values(),
+]

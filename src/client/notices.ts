@@ -1,0 +1,143 @@
+import type { Connection, Database, Listening } from "../model/database.ts"
+import type { Logger } from "../model/log.ts"
+import { decodeNotice, sendNotices, type Notice } from "../postgres/notify.ts"
+import type { Names } from "../postgres/sql.ts"
+
+/*
+ * Wake-ups. They go out after commit on a connection of their own: NOTIFY inside the transaction of an insert takes a
+ * lock for the whole cluster until the commit, which costs most of the commit throughput. The first notice of a quiet
+ * moment goes at once; under load they are gathered, each queue once per window. One that gets lost costs a poll interval.
+ */
+
+const shortWindow = 5
+const longWindow = 25
+
+export interface NoticeEvents {
+  notice(notice: Notice): void
+  /** Notices may have been missed: look at everything. */
+  resync?(): void
+}
+
+export class Notices {
+  readonly #db: Database
+  readonly #names: Names
+  readonly #log: Logger
+  readonly #enabled: boolean
+  readonly #subscribers = new Set<NoticeEvents>()
+  #pending = new Map<string, Notice>()
+  #sending: Promise<void> | undefined
+  #lastSent = -Infinity
+  #window = shortWindow
+  #timer: NodeJS.Timeout | undefined
+  #listening: Listening | undefined
+  #heard: (() => void) | undefined
+  /** Whether a notification of our own has come back: false until the self-test has passed. */
+  #arrives = false
+
+  constructor(db: Database, names: Names, log: Logger, enabled: boolean) {
+    this.#db = db
+    this.#names = names
+    this.#log = log
+    this.#enabled = enabled
+  }
+
+  get enabled(): boolean {
+    return this.#enabled
+  }
+
+  /** Whether notifications are known to arrive here. */
+  get arrive(): boolean {
+    return this.#arrives
+  }
+
+  /** Queues a notice for sending; never fails, never waits. Subscribers in this process hear it at once. */
+  send(notice: Notice): void {
+    for (const subscriber of this.#subscribers) subscriber.notice(notice)
+    if (!this.#enabled) return
+    this.#pending.set(`${notice.kind} ${notice.about}`, notice)
+    if (this.#sending || this.#timer) return
+    const wait = this.#lastSent + this.#window - performance.now()
+    if (wait <= 0) this.#flush()
+    else this.#timer = setTimeout(() => this.#flush(), wait)
+  }
+
+  /** Sends inside the caller's transaction: delivered when, and if, it commits. */
+  async sendIn(tx: Connection, notices: readonly Notice[]): Promise<void> {
+    if (this.#enabled && notices.length > 0) await sendNotices(tx, this.#names, notices)
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#pending.size === 0 || this.#sending) return
+    const notices = [...this.#pending.values()]
+    this.#pending = new Map()
+    this.#window = performance.now() - this.#lastSent < 2 * this.#window ? longWindow : shortWindow
+    this.#lastSent = performance.now()
+    this.#sending = sendNotices(this.#db, this.#names, notices)
+      .catch((error: unknown) =>
+        this.#log.debug("wake-ups could not be sent; workers find the jobs by polling", { error: String(error) }),
+      )
+      .finally(() => {
+        this.#sending = undefined
+        if (this.#pending.size > 0) this.#timer = setTimeout(() => this.#flush(), this.#window)
+      })
+  }
+
+  /** Hears notices from now on; returns its own remover. The listening session opens with the first subscriber. */
+  subscribe(events: NoticeEvents): () => void {
+    this.#subscribers.add(events)
+    if (this.#enabled && !this.#listening) this.#listening = this.#listen()
+    return () => void this.#subscribers.delete(events)
+  }
+
+  #listen(): Listening {
+    return this.#db.listen(this.#names.channel, {
+      message: (payload) => {
+        const notice = decodeNotice(payload)
+        if (notice?.kind === "test") return this.#heard?.()
+        if (notice) for (const subscriber of this.#subscribers) subscriber.notice(notice)
+      },
+      listening: () => {
+        for (const subscriber of this.#subscribers) subscriber.resync?.()
+        this.#ready?.()
+      },
+      lost: (error) => {
+        this.#arrives = false
+        this.#log.warn("the listening connection was lost; polling until it is back", { error: String(error) })
+        for (const subscriber of this.#subscribers) subscriber.resync?.()
+      },
+    })
+  }
+
+  #ready: (() => void) | undefined
+
+  /**
+   * Waits until the session listens, then sends itself a notice. False when it does not come back within `ms`: a pooler
+   * in transaction mode accepts LISTEN and delivers nothing.
+   */
+  async selfTest(ms: number): Promise<boolean> {
+    if (!this.#enabled) return false
+    const heard = new Promise<boolean>((resolve) => {
+      this.#heard = () => {
+        this.#arrives = true
+        resolve(true)
+      }
+      setTimeout(resolve, ms, false).unref()
+    })
+    const probe = () => void sendNotices(this.#db, this.#names, [{ kind: "test", about: "self" }]).catch(() => {})
+    this.#ready = probe
+    probe()
+    const result = await heard
+    this.#heard = undefined
+    this.#ready = undefined
+    return result
+  }
+
+  async close(): Promise<void> {
+    await this.#sending
+    this.#flush()
+    await this.#sending
+    await this.#listening?.close()
+  }
+}

@@ -1,0 +1,228 @@
+import { backoffDelay } from "../lib/backoff.ts"
+import { abortableSleep } from "../lib/signal.ts"
+import type { Connection } from "../model/database.ts"
+import { failure } from "../model/errors.ts"
+import type { NewJob } from "../model/job.ts"
+import { insertJobs, insertUniqueJobs } from "../postgres/jobs.ts"
+import { sqlState, verdict } from "../postgres/sqlstate.ts"
+import type { Names } from "../postgres/sql.ts"
+
+/*
+ * Concurrent pushes share statements: while one insert is in flight, the next ones gather, and go together when it
+ * returns. Nobody waits when nothing is in flight. A row that cannot be stored is found by halving and fails alone.
+ * An insert whose reply was lost is sent again under the same ids, which is the same push.
+ *
+ * Pushes with unique keys travel in a lane of their own, since they may have to wait for somebody else's transaction.
+ */
+
+/** Where a pushed job ended up: under its own id, or its key is held by another one. */
+export interface Placed {
+  readonly id: string
+  readonly queue: string
+  readonly name: string
+  readonly duplicate: boolean
+}
+
+interface Entry {
+  readonly job: NewJob
+  readonly deadline: number
+  resolve(placed: Placed): void
+  reject(error: unknown): void
+}
+
+export const maxRows = 1_000
+const maxBytes = 8_000_000
+
+const retries = { initial: 20, factor: 2, max: 2_000, jitter: "full" } as const
+
+export class Pusher {
+  readonly #db: Connection
+  readonly #names: Names
+  readonly #timeout: number
+  readonly #plain = new Lane((batch) => this.#deliver(batch, false))
+  readonly #unique = new Lane((batch) => this.#deliver(batch, false))
+  readonly #closed = new AbortController()
+
+  /** @param timeout how long a push keeps trying while the database cannot be reached, ms. */
+  constructor(db: Connection, names: Names, timeout: number) {
+    this.#db = db
+    this.#names = names
+    this.#timeout = timeout
+  }
+
+  /** Resolves when the job is committed. `resend`: the caller brought the id, and may be sending what is already there. */
+  push(job: NewJob, resend: boolean): Promise<Placed> {
+    return new Promise((resolve, reject) => {
+      const entry = { job, deadline: performance.now() + this.#timeout, resolve, reject }
+      if (resend) void this.#deliver([entry], true)
+      else (job.uniqueKey === undefined ? this.#plain : this.#unique).add(entry)
+    })
+  }
+
+  /** Several jobs, up to 1,000 per statement, each statement whole or not at all; places in the order of the jobs. */
+  async pushAll(jobs: readonly NewJob[], resend: boolean): Promise<Placed[]> {
+    const placed = new Map<string, Placed>()
+    for (const unique of [false, true]) {
+      for (const batch of batches(jobs.filter((job) => (job.uniqueKey !== undefined) === unique))) {
+        const stored = await this.#persist(batch, resend, performance.now() + this.#timeout)
+        batch.forEach((job, index) => placed.set(job.id, stored[index]!))
+      }
+    }
+    return jobs.map((job) => placed.get(job.id)!)
+  }
+
+  /** Waits until nothing is under way; pushes that keep failing are given up. */
+  async close(): Promise<void> {
+    this.#closed.abort()
+    await Promise.all([this.#plain.idle(), this.#unique.idle()])
+  }
+
+  /** Stores a batch and tells each of its callers; halves it to find a row that cannot be stored. */
+  async #deliver(batch: readonly Entry[], resend: boolean): Promise<void> {
+    try {
+      const deadline = Math.max(...batch.map((entry) => entry.deadline))
+      const placed = await this.#persist(
+        batch.map((entry) => entry.job),
+        resend,
+        deadline,
+      )
+      batch.forEach((entry, index) => entry.resolve(placed[index]!))
+    } catch (error) {
+      if (batch.length === 1 || !isolates(error)) {
+        for (const entry of batch) entry.reject(error)
+        return
+      }
+      const middle = batch.length >> 1
+      await this.#deliver(batch.slice(0, middle), resend)
+      await this.#deliver(batch.slice(middle), resend)
+    }
+  }
+
+  /** Inserts until the database has confirmed it, whatever happens to the connection meanwhile. */
+  async #persist(jobs: readonly NewJob[], resend: boolean, deadline: number): Promise<Placed[]> {
+    for (let failures = 0; ;) {
+      try {
+        return await insert(this.#db, this.#names, jobs, resend)
+      } catch (error) {
+        if (verdict(error) !== "retry") throw error
+        failures += 1
+        // A busy key must not hold up the others that travel with it.
+        if (sqlState(error) === lockTimeout && jobs.length > 1) throw error
+        const wait = backoffDelay(retries, failures)
+        if (performance.now() + wait > deadline || !(await abortableSleep(wait, this.#closed.signal)))
+          throw unconfirmed(jobs, error)
+        resend = true
+      }
+    }
+  }
+}
+
+const lockTimeout = "55P03"
+
+const isolates = (error: unknown): boolean => verdict(error) === "data" || sqlState(error) === lockTimeout
+
+/**
+ * One attempt, on a pool or in the caller's transaction. A job whose key was held by one that finished before it could be
+ * looked up goes again.
+ *
+ * @throws MILLRACE_KEY_BUSY when that does not end: the transaction cannot see who holds the key.
+ */
+export async function insert(
+  db: Connection,
+  names: Names,
+  jobs: readonly NewJob[],
+  resend: boolean,
+): Promise<Placed[]> {
+  if (jobs[0]?.uniqueKey === undefined) {
+    await insertJobs(db, names, jobs, resend)
+    return jobs.map(({ id, queue, name }) => ({ id, queue, name, duplicate: false }))
+  }
+  const placed = new Map<string, Placed>()
+  let missing = jobs
+  for (let round = 0; missing.length > 0; round++) {
+    if (round === 20) throw keyBusy(missing[0]!)
+    for (const row of await insertUniqueJobs(db, names, missing, resend || round > 0)) {
+      if (row.existing !== null)
+        placed.set(row.id, { id: row.existing, queue: row.queue, name: row.name, duplicate: row.existing !== row.id })
+    }
+    missing = missing.filter((job) => !placed.has(job.id))
+  }
+  return jobs.map((job) => placed.get(job.id)!)
+}
+
+const keyBusy = (job: NewJob) =>
+  failure(
+    "MILLRACE_KEY_BUSY",
+    `The unique key of "${job.name}" is held by a job that this transaction cannot see. Use isolation level read committed, or push after the commit.`,
+  )
+
+function unconfirmed(jobs: readonly NewJob[], cause: unknown) {
+  if (sqlState(cause) === lockTimeout) {
+    return failure(
+      "MILLRACE_KEY_BUSY",
+      `Another transaction has held the unique key of "${jobs[0]!.name}" for too long; push it again later.`,
+      cause,
+    )
+  }
+  const ids = jobs.length === 1 ? `job ${jobs[0]!.id}` : `${jobs.length} jobs`
+  return failure(
+    "MILLRACE_PUSH_UNKNOWN",
+    `The database did not confirm the push of ${ids}: it may or may not be there. Push again with the same \`id\` to be sure.`,
+    cause,
+  )
+}
+
+/** As many as fit into one statement: 1,000 rows or 8 MB of payload. */
+export function* batches(jobs: readonly NewJob[]): Generator<NewJob[]> {
+  let batch: NewJob[] = []
+  let bytes = 0
+  for (const job of jobs) {
+    if (batch.length > 0 && (batch.length === maxRows || bytes + job.payload.length > maxBytes)) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push(job)
+    bytes += job.payload.length
+  }
+  if (batch.length > 0) yield batch
+}
+
+/** Gathers entries while a batch is in flight. */
+class Lane {
+  readonly #deliver: (batch: readonly Entry[]) => Promise<void>
+  #waiting: Entry[] = []
+  #running: Promise<void> | undefined
+
+  constructor(deliver: (batch: readonly Entry[]) => Promise<void>) {
+    this.#deliver = deliver
+  }
+
+  add(entry: Entry): void {
+    this.#waiting.push(entry)
+    this.#running ??= Promise.resolve().then(() => this.#run())
+  }
+
+  async idle(): Promise<void> {
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#deliver(this.#take())
+    this.#running = undefined
+  }
+
+  #take(): Entry[] {
+    let bytes = 0
+    let end = 0
+    while (
+      end < this.#waiting.length &&
+      end < maxRows &&
+      (end === 0 || bytes + this.#waiting[end]!.job.payload.length <= maxBytes)
+    ) {
+      bytes += this.#waiting[end]!.job.payload.length
+      end += 1
+    }
+    return this.#waiting.splice(0, end)
+  }
+}

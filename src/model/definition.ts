@@ -1,0 +1,283 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec"
+import type { Backoff } from "../lib/backoff.ts"
+import { encodeJson } from "../lib/json.ts"
+import { parseOptions, type OptionsInput } from "../lib/options.ts"
+import { failure } from "./errors.ts"
+import { storedKey, type NewJob } from "./job.ts"
+import {
+  definitionOptions,
+  jobHints,
+  pushOptions,
+  type Moment,
+  type PushDetails,
+  type PushOptions,
+  type UniqueKey,
+} from "./job-options.ts"
+import { checkName } from "./name.ts"
+import type { AnyDefinition, Pushable } from "./pushable.ts"
+import type { RunningJob } from "./running-job.ts"
+import type { Directive } from "./outcome.ts"
+import { uuidv7 } from "../lib/uuid.ts"
+
+export type { AnyDefinition, Pushable }
+
+type Awaitable<T> = T | Promise<T>
+
+/** What a handler gives back: its result, or how its attempt shall end otherwise. */
+export type Returned<Result> = Awaitable<Result | Directive>
+
+/** One job of a batch: the job with its payload. */
+export type BatchedJob<Payload, Result = unknown> = RunningJob<Result> & { readonly payload: Payload }
+
+export interface BatchOptions {
+  /** Most jobs in one call. */
+  readonly size: number
+}
+
+/**
+ * A handler of one definition, to be given to a worker. Made by `definition.handler(…)` or `definition.batch(…)`.
+ */
+export interface Handler {
+  readonly definition: AnyDefinition
+  readonly batchSize: number | undefined
+  /** Runs one job, or one batch: one entry per job is returned. */
+  run(jobs: readonly BatchedJob<never, never>[]): Awaitable<unknown>
+}
+
+/** What a job name means. Shared by both sides; loads no handler code. */
+export interface JobDefinition<in Input, out Payload, in out Result> extends Pushable<Input, Result> {
+  /** A handler for one job per call. */
+  handler(run: (payload: Payload, job: RunningJob<Result>) => Returned<Result>): Handler
+  /**
+   * A handler for up to `size` jobs per call. It returns nothing (all succeeded) or one entry per job, in order: a
+   * result, a directive such as `snooze("5m")`, or an Error for an attempt that failed. What it throws fails them all.
+   */
+  batch(
+    options: BatchOptions,
+    run: (
+      jobs: readonly BatchedJob<Payload, Result>[],
+    ) => Awaitable<readonly (Result | Directive | Error | undefined)[] | void>,
+  ): Handler
+}
+
+interface WithSchema<P, R> {
+  readonly payload: P
+  readonly result?: R
+}
+
+type Spec = typeof definitionOptions
+type Described = Omit<OptionsInput<Spec>, "payload" | "result" | "uniqueKey">
+
+/**
+ * Defines a job: its name, the schema of its payload and its result, and its defaults.
+ *
+ * @example
+ * export const resize = defineJob({
+ *   name: "resize",
+ *   payload: z.object({ url: z.url(), width: z.number().int() }),
+ *   queue: "media", maxAttempts: 5, timeout: "30s",
+ * })
+ *
+ * @throws MILLRACE_BAD_NAME, MILLRACE_BAD_OPTION, MILLRACE_BAD_DURATION, MILLRACE_UNKNOWN_OPTION.
+ */
+export function defineJob<P extends StandardSchemaV1, R extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>>(
+  options: Described &
+    WithSchema<P, R> & { readonly uniqueKey?: (payload: StandardSchemaV1.InferInput<P>) => UniqueKey | undefined },
+): JobDefinition<StandardSchemaV1.InferInput<P>, StandardSchemaV1.InferOutput<P>, StandardSchemaV1.InferOutput<R>>
+export function defineJob<Payload = unknown, Result = unknown>(
+  options: Described & {
+    readonly payload?: undefined
+    readonly result?: undefined
+    readonly uniqueKey?: (payload: Payload) => UniqueKey | undefined
+  },
+): JobDefinition<Payload, Payload, Result>
+export function defineJob(given: object): never {
+  const options = parseOptions("defineJob", definitionOptions, given, jobHints)
+  const name = checkName("defineJob.name", options.name)
+  checkName("defineJob.queue", options.queue)
+  for (const alias of options.aliases) checkName("defineJob.aliases", alias)
+  const definition = {
+    name,
+    aliases: options.aliases,
+    defaults: Object.freeze({ ...options, kind: kindOf(name, options, {}) }),
+    payloadSchema: options.payload,
+    resultSchema: options.result,
+    upgrade: options.upgrade,
+    onError: options.onError,
+    handler(run: (payload: unknown, job: RunningJob) => unknown): Handler {
+      return handlerOf(definition, undefined, ([job]) => run(job!.payload, job!))
+    },
+    batch(batch: BatchOptions, run: (jobs: readonly BatchedJob<never, never>[]) => Awaitable<unknown>): Handler {
+      const size = batch?.size
+      if (!Number.isInteger(size) || size < 1 || size > 10_000) {
+        throw failure(
+          "MILLRACE_BAD_OPTION",
+          `batch.size of "${name}" must be a whole number from 1 to 10,000, not ${String(size)}.`,
+        )
+      }
+      return handlerOf(definition, size, run)
+    },
+  }
+  return Object.freeze(definition) as never
+}
+
+function handlerOf(definition: AnyDefinition, batchSize: number | undefined, run: Handler["run"]): Handler {
+  if (typeof run !== "function") {
+    throw failure("MILLRACE_BAD_OPTION", `The handler of "${definition.name}" must be a function.`)
+  }
+  return Object.freeze({ definition, batchSize, run })
+}
+
+/** What `preparePush` needs to know beside the definition. */
+export interface PushContext {
+  /** Bytes of JSON text. */
+  readonly maxPayload: number
+}
+
+/** Makes the row for one payload; a promise only when the schema is asynchronous. */
+export type MakeJob = (payload: unknown) => Awaitable<NewJob>
+
+/**
+ * Checks the options of a push once, for any number of payloads. The stored payload is the validated *input*; handlers
+ * receive the schema's output.
+ *
+ * @throws MILLRACE_BAD_OPTION, …; the function it returns throws MILLRACE_BAD_PAYLOAD, MILLRACE_BAD_JSON,
+ *   MILLRACE_PAYLOAD_TOO_LARGE.
+ */
+export function preparePush(definition: AnyDefinition, given: PushOptions | undefined, context: PushContext): MakeJob {
+  const row = prepareRow(definition, given, context)
+  const schema = definition.payloadSchema
+  if (!schema) return row
+  return (payload) => {
+    const checked = schema["~standard"].validate(payload)
+    const done = (result: StandardSchemaV1.Result<unknown>): NewJob => {
+      if (result.issues) throw refused(definition, result.issues)
+      return row(payload)
+    }
+    return checked instanceof Promise ? checked.then(done) : done(checked)
+  }
+}
+
+export const refused = (definition: AnyDefinition, issues: readonly StandardSchemaV1.Issue[], what = "payload") =>
+  failure(
+    what === "payload" ? "MILLRACE_BAD_PAYLOAD" : "MILLRACE_BAD_RESULT",
+    `The ${what} of "${definition.name}" was refused by its schema: ${issues.slice(0, 5).map(issueText).join("; ")}`,
+  )
+
+function issueText(issue: StandardSchemaV1.Issue): string {
+  const path = (issue.path ?? []).map((part) => String(typeof part === "object" ? part.key : part)).join(".")
+  return path === "" ? issue.message : `${path}: ${issue.message}`
+}
+
+/** Everything about a push but its payload, and the function that adds the payload. */
+function prepareRow(
+  definition: AnyDefinition,
+  given: PushOptions | undefined,
+  context: PushContext,
+): (payload: unknown) => NewJob {
+  const { name, defaults } = definition
+  if (given === undefined && !defaults.uniqueKey) {
+    const { queue, kind } = defaults
+    return (payload) => ({
+      id: uuidv7(),
+      queue,
+      name,
+      kind,
+      payload: payloadText(definition, payload, context),
+      uniqueKey: undefined,
+      later: false,
+    })
+  }
+  const options = parseOptions("push", pushOptions, given, jobHints)
+  const queue = checkName("push.queue", options.queue ?? defaults.queue)
+  if (options.runAt && options.delay !== undefined) {
+    throw failure("MILLRACE_BAD_OPTION", "push: runAt and delay say the same thing twice; give one of them.")
+  }
+  const run: Moment | undefined = options.runAt ?? (options.delay === undefined ? undefined : { inMs: options.delay })
+  const later = run !== undefined && run.inMs !== 0
+  const kind = kindOf(name, { ...defaults, queue }, options, run)
+  return (payload) => {
+    const text = payloadText(definition, payload, context)
+    const uniqueKey = keyOf(definition, options.uniqueKey ?? defaults.uniqueKey?.(payload as never), queue)
+    const own = uniqueKey === undefined ? kind : kindOf(name, { ...defaults, queue }, options, run, uniqueKey)
+    return { id: options.id ?? uuidv7(), queue, name, kind: own, payload: text, uniqueKey, later }
+  }
+}
+
+function payloadText(definition: AnyDefinition, payload: unknown, { maxPayload }: PushContext): string {
+  if (payload === undefined) return "null"
+  const json = encodeJson(payload)
+  if ("problem" in json) {
+    throw failure(
+      "MILLRACE_BAD_JSON",
+      `The payload of "${definition.name}" cannot be stored as JSON: ${json.path ?? "$"} ${json.problem}.`,
+    )
+  }
+  if (json.bytes > maxPayload) throw tooLarge(definition, json.bytes, maxPayload)
+  return json.text
+}
+
+const tooLarge = (definition: AnyDefinition, bytes: number, limit: number) =>
+  failure(
+    "MILLRACE_PAYLOAD_TOO_LARGE",
+    `The payload of "${definition.name}" is ${bytes} bytes of JSON, over the limit of ${limit}. ` +
+      "Store the data elsewhere and push a reference to it, or raise `maxPayload`.",
+  )
+
+function keyOf(definition: AnyDefinition, given: UniqueKey | undefined, queue: string): string | undefined {
+  if (given === undefined) return undefined
+  const { key, scope } =
+    typeof given === "string"
+      ? { key: given, scope: "global" as const }
+      : { key: given.key, scope: given.scope ?? "global" }
+  if (typeof key !== "string" || key === "" || key.length > 500 || /\0|[\ud800-\udfff]/u.test(key)) {
+    throw failure(
+      "MILLRACE_BAD_OPTION",
+      `The unique key of "${definition.name}" must be 1 to 500 characters of text without U+0000 or half a surrogate pair.`,
+    )
+  }
+  if (scope !== "global" && scope !== "queue" && scope !== "name") {
+    throw failure(
+      "MILLRACE_BAD_OPTION",
+      `The scope of a unique key is "global", "queue" or "name", not ${JSON.stringify(scope)}.`,
+    )
+  }
+  return storedKey(key, scope, queue, definition.name)
+}
+
+interface KindFields extends Partial<Omit<PushDetails, "uniqueKey" | "queue">> {
+  readonly queue: string
+}
+
+/** The JSON of a kind: what differs from the column defaults, and nothing else. */
+function kindOf(
+  name: string,
+  base: KindFields,
+  options: Partial<PushDetails>,
+  run?: Moment,
+  uniqueKey?: string,
+): string {
+  const backoff: Backoff | undefined = options.backoff
+  const retention = options.retention ?? base.retention
+  const { expiresAt } = options
+  const meta = options.meta ?? base.meta
+  return JSON.stringify({
+    queue: base.queue,
+    name,
+    rank: negated(options.priority ?? base.priority),
+    max_attempts: options.maxAttempts ?? base.maxAttempts,
+    timeout_ms: options.timeout ?? base.timeout,
+    keep_s: retention?.succeeded,
+    keep_failed_s: retention?.failed,
+    delay_ms: run?.inMs,
+    run_at: run?.at,
+    expires_ms: expiresAt?.inMs,
+    expires_at: expiresAt?.at,
+    unique_key: uniqueKey,
+    meta,
+    tags: options.tags ?? base.tags,
+    options: backoff && { backoff },
+  })
+}
+
+const negated = (priority: number | undefined): number | undefined => (priority ? -priority : undefined)

@@ -1,0 +1,98 @@
+import { isMillraceError, MillraceError } from "../lib/error.ts"
+
+/**
+ * Every code that an error of ours can carry, with what it means. Codes are stable: programs may compare them, messages
+ * may change.
+ */
+export const errorCodes = {
+  MILLRACE_BAD_BATCH: "A batch handler returned something other than one entry per job.",
+  MILLRACE_BAD_DURATION: 'A duration is not a number of milliseconds or a string such as "90s", or is out of range.',
+  MILLRACE_BAD_GLOB: "A tag pattern is not a glob.",
+  MILLRACE_BAD_ID: "A job id is not a UUID.",
+  MILLRACE_BAD_JSON: "A payload or meta value is not JSON that PostgreSQL can store.",
+  MILLRACE_BAD_NAME: "A job, queue or worker name has characters that are not allowed, or is too long.",
+  MILLRACE_BAD_OPTION: "An option has a value of the wrong type or out of range.",
+  MILLRACE_BAD_PAYLOAD: "A payload was refused by the job definition's schema.",
+  MILLRACE_BAD_RESULT: "A handler's result was refused by the job definition's schema.",
+  MILLRACE_BAD_SCHEMA: "The database schema's name is not usable.",
+  MILLRACE_BAD_TRANSACTION: "The `tx` option is not a client with an open transaction.",
+  MILLRACE_BAD_VERSION: "The schema version asked for, or found, is unknown to this release.",
+  MILLRACE_CANCELLED: "The job was cancelled.",
+  MILLRACE_CLOSED: "The app was closed.",
+  MILLRACE_COMMIT_UNKNOWN: "The connection was lost during COMMIT: the transaction may or may not have happened.",
+  MILLRACE_CRASHED: "The workers that ran the job were lost too often.",
+  MILLRACE_DUPLICATE_HANDLER: "Two handlers answer to one job name.",
+  MILLRACE_EXPIRED: "The job was not started before its expiry.",
+  MILLRACE_HANDLER_STUCK: "A handler goes on after its signal fired; its outcome was settled without it.",
+  MILLRACE_JOB_FAILED: "The job failed for good.",
+  MILLRACE_JOB_RUNNING: "The job is running, so it cannot be changed or retried now.",
+  MILLRACE_KEY_TAKEN: "Another unfinished job holds the unique key.",
+  MILLRACE_KEY_BUSY: "Another transaction has held the unique key for too long.",
+  MILLRACE_LEASE_LOST: "The worker lost its lease, so the claim is not its own any more.",
+  MILLRACE_NO_EXECUTOR: "A queue names an executor that this worker does not have.",
+  MILLRACE_NO_RESULT: "The job keeps no result that could be waited for.",
+  MILLRACE_NOT_CONNECTED: "The database could not be reached.",
+  MILLRACE_NOT_MIGRATED: "The schema is missing or older than this release needs.",
+  MILLRACE_NOT_STARTED: "The worker is not in a state that allows this call.",
+  MILLRACE_PAYLOAD_TOO_LARGE: "A payload is larger than the limit.",
+  MILLRACE_PUSH_UNKNOWN: "The database did not confirm a push in time: the job may or may not be there.",
+  MILLRACE_QUERY_TIMEOUT: "A statement did not finish in time.",
+  MILLRACE_ROLLED_BACK: "An error inside a transaction was swallowed, so it was rolled back.",
+  MILLRACE_SHUTDOWN: "The worker is stopping.",
+  MILLRACE_TIMEOUT: "A job's time limit, or the time that a caller would wait, is over.",
+  MILLRACE_UNKNOWN_JOB: "There is no job with this id, or its retention is over.",
+  MILLRACE_UNKNOWN_OPTION: "An option's name is not known.",
+  MILLRACE_UNKNOWN_QUEUE: "There is no queue of this name.",
+  MILLRACE_WORKER_ID_TAKEN: "A live worker already has this id.",
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+export { isMillraceError, MillraceError }
+
+/** A MillraceError with one of the documented codes. */
+export const failure = (code: ErrorCode, message: string, cause?: unknown): MillraceError =>
+  new MillraceError(code, message, cause === undefined ? undefined : { cause })
+
+/** What is kept of an error in the database; bounded: message 2,000 and stack 8,000 characters. */
+export interface ErrorRecord {
+  /** When the attempt ended, by the database's clock (absent until it is stored). */
+  at?: string
+  attempt: number
+  name: string
+  message: string
+  code?: string
+  stack?: string
+}
+
+/** Describes anything that was thrown; never throws itself. */
+export function errorRecord(thrown: unknown, attempt: number): ErrorRecord {
+  try {
+    if (thrown instanceof Error || (typeof thrown === "object" && thrown !== null && "message" in thrown)) {
+      const error = thrown as Error & { code?: unknown }
+      return {
+        attempt,
+        name: clip(String(error.name ?? "Error"), 200),
+        message: clip(String(error.message), 2_000),
+        ...(typeof error.code === "string" ? { code: clip(error.code, 200) } : {}),
+        ...(typeof error.stack === "string" ? { stack: clip(withCauses(error), 8_000) } : {}),
+      }
+    }
+    return { attempt, name: "Error", message: clip(`thrown: ${String(thrown)}`, 2_000) }
+  } catch {
+    return { attempt, name: "Error", message: "an error that cannot be described was thrown" }
+  }
+}
+
+function withCauses(error: Error): string {
+  let text = error.stack ?? ""
+  let cause = error.cause
+  for (let depth = 0; depth < 5 && cause instanceof Error; depth++) {
+    text += `\ncaused by ${cause.stack ?? cause.message}`
+    cause = cause.cause
+  }
+  return text
+}
+
+const clip = (text: string, length: number): string =>
+  text.length <= length ? text : `${text.slice(0, length)}… (${text.length} characters)`

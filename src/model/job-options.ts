@@ -1,0 +1,267 @@
+import type { StandardSchemaV1 } from "@standard-schema/spec"
+import type { Backoff } from "../lib/backoff.ts"
+import { milliseconds, type Duration } from "../lib/duration.ts"
+import { encodeJson } from "../lib/json.ts"
+import {
+  duration,
+  integer,
+  list,
+  oneOf,
+  parseOptions,
+  text,
+  value,
+  type OptionSpec,
+  type OptionsInput,
+  type OptionsOutput,
+} from "../lib/options.ts"
+import { isUuid } from "../lib/uuid.ts"
+import type { CallerTransaction } from "./database.ts"
+import { failure } from "./errors.ts"
+import type { UniqueScope } from "./job.ts"
+import type { Directive, FailedAttempt } from "./outcome.ts"
+
+/*
+ * The options of a job, each declared once: those that a definition sets as defaults and a push may override, those of
+ * a definition alone, and those of a push alone.
+ */
+
+/** A key of which only one unfinished job may exist at a time. */
+export type UniqueKey = string | { readonly key: string; readonly scope?: UniqueScope }
+
+/** A point in time: absolute, or so many milliseconds from the database's now. */
+export interface Moment {
+  readonly at?: string
+  readonly inMs?: number
+}
+
+/** Seconds to keep a finished job; 0 none, -1 for ever. */
+export interface Retention {
+  readonly succeeded: number
+  readonly failed: number
+}
+
+export type RetentionInput =
+  | Duration
+  | "none"
+  | "forever"
+  | { readonly succeeded?: Duration | "none" | "forever"; readonly failed?: Duration | "none" | "forever" }
+
+const backoffOptions = {
+  /** Before the second attempt, before jitter. */
+  initial: duration({ default: "1s", doc: "Before the second attempt, before jitter." }),
+  /** How much longer each time. */
+  factor: value<number>({ type: "number", default: 2, doc: "How much longer each time.", check: atLeastOne }),
+  /** The longest wait. */
+  max: duration({ default: "5m", doc: "The longest wait." }),
+  /** `full`: a random part of the wait, so that failures spread out. */
+  jitter: oneOf(["full", "none"], {
+    default: "full",
+    doc: "`full`: a random part of the wait, so that failures spread out.",
+  }),
+}
+
+function atLeastOne(given: unknown): string | undefined {
+  return typeof given === "number" && Number.isFinite(given) && given >= 1
+    ? undefined
+    : "must be a number of at least 1"
+}
+
+export type BackoffOptions = OptionsInput<typeof backoffOptions>
+
+export const defaultBackoff: Backoff = parseOptions("backoff", backoffOptions, {})
+
+/** An option with a parser of its own. */
+function parsed<In, Out>(
+  type: string,
+  doc: string,
+  parse: (given: In, where: string) => Out,
+): OptionSpec<In, Out | undefined> {
+  return Object.freeze({ type, doc, parse })
+}
+
+const secondsKept = (given: Duration | "none" | "forever", where: string): number => {
+  if (given === "none") return 0
+  return given === "forever"
+    ? -1
+    : Math.ceil(milliseconds(given, where, { max: (1_000 * 365 * 86_400_000) / 100 }) / 1_000)
+}
+
+function parseRetention(given: RetentionInput, where: string): Retention {
+  if (typeof given !== "object" || given === null) {
+    const kept = secondsKept(given, where)
+    return { succeeded: kept, failed: kept }
+  }
+  const { succeeded = "1d", failed = "1d", ...rest } = given
+  if (Object.keys(rest).length > 0) {
+    throw failure(
+      "MILLRACE_UNKNOWN_OPTION",
+      `${where}: there is no option ${JSON.stringify(Object.keys(rest)[0])}. Known: succeeded, failed.`,
+    )
+  }
+  return { succeeded: secondsKept(succeeded, `${where}.succeeded`), failed: secondsKept(failed, `${where}.failed`) }
+}
+
+/** A Date, or text such as `"in 10m"`. */
+export function parseMoment(given: Date | string, where: string): Moment {
+  if (given instanceof Date && Number.isFinite(given.getTime())) return { at: given.toISOString() }
+  if (typeof given === "string" && given.startsWith("in ")) return { inMs: milliseconds(given.slice(3).trim(), where) }
+  throw failure(
+    "MILLRACE_BAD_OPTION",
+    `${where}: expected a Date, or text such as "in 10m", not ${JSON.stringify(given) ?? typeof given}.`,
+  )
+}
+
+function parseMeta(given: Readonly<Record<string, unknown>>, where: string): Readonly<Record<string, unknown>> {
+  const json = encodeJson(given)
+  if ("problem" in json || typeof given !== "object" || Array.isArray(given) || given === null) {
+    throw failure(
+      "MILLRACE_BAD_JSON",
+      `${where} must be an object that can be stored as JSON${"problem" in json ? `: ${json.path ?? "$"} ${json.problem}` : ""}.`,
+    )
+  }
+  if (json.bytes > 65_536)
+    throw failure("MILLRACE_PAYLOAD_TOO_LARGE", `${where} is ${json.bytes} bytes of JSON, over the limit of 65,536.`)
+  return given
+}
+
+function parseId(given: string, where: string): string {
+  if (typeof given === "string" && isUuid(given)) return given.toLowerCase()
+  throw failure("MILLRACE_BAD_ID", `${where}: expected a UUID, not ${JSON.stringify(given)}.`)
+}
+
+const shared = {
+  /** Higher runs first. Default 0. */
+  priority: integer({ min: -1_000_000, max: 1_000_000, doc: "Higher runs first. Default 0." }),
+  /** Attempts in all, the first included. Default 5. */
+  maxAttempts: integer({ min: 1, max: 1_000_000, doc: "Attempts in all, the first included. Default 5." }),
+  /** The wait between attempts. Default 1 s, doubling up to 5 m, with full jitter. */
+  backoff: parsed<BackoffOptions, Backoff>(
+    "object",
+    "The wait between attempts. Default 1 s, doubling up to 5 m, with full jitter.",
+    (given, where) => parseOptions(where, backoffOptions, given),
+  ),
+  /** Time limit of one attempt. Default none. */
+  timeout: duration({ min: 1, max: 2_147_483_647, doc: "Time limit of one attempt. Default none." }),
+  /** How long the finished job is kept: a duration, `"none"`, `"forever"`, or `{ succeeded, failed }`. Default 1 d. */
+  retention: parsed<RetentionInput, Retention>(
+    'duration | "none" | "forever" | object',
+    "How long the finished job is kept. Default 1 d.",
+    parseRetention,
+  ),
+  /** Words to find jobs by. */
+  tags: list(text({ doc: "A tag." }), { max: 100, doc: "Words to find jobs by." }),
+  /** A JSON object for your own use; handlers may change it. */
+  meta: parsed<Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>>(
+    "object",
+    "A JSON object for your own use; handlers may change it.",
+    parseMeta,
+  ),
+}
+
+const isSchema = (given: unknown): string | undefined =>
+  given !== null && (typeof given === "object" || typeof given === "function") && "~standard" in given
+    ? undefined
+    : "must be a Standard Schema (zod, valibot, arktype, …)"
+
+const isFunction = (given: unknown): string | undefined =>
+  typeof given === "function" ? undefined : "must be a function"
+
+export const definitionOptions = {
+  /** Names the job, for ever: it stands in the rows. */
+  name: text({ required: true, doc: "Names the job, for ever: it stands in the rows." }),
+  /** Schema of the payload: any Standard Schema validator. */
+  payload: value<StandardSchemaV1>({
+    type: "schema",
+    doc: "Schema of the payload: any Standard Schema validator.",
+    check: isSchema,
+  }),
+  /** Schema of the result. */
+  result: value<StandardSchemaV1>({ type: "schema", doc: "Schema of the result.", check: isSchema }),
+  /** Queue that its jobs go to. */
+  queue: text({ default: "default", doc: "Queue that its jobs go to." }),
+  ...shared,
+  /** The key of which only one unfinished job may exist, from the payload. */
+  uniqueKey: value<(payload: never) => UniqueKey | undefined>({
+    type: "function",
+    doc: "The key of which only one unfinished job may exist, from the payload.",
+    check: isFunction,
+  }),
+  /** Earlier names of this job, which its handler answers to as well. */
+  aliases: list(text({ doc: "A name." }), {
+    default: [],
+    doc: "Earlier names of this job, which its handler answers to as well.",
+  }),
+  /** Turns a payload that its schema refuses, because an earlier release stored it, into one of today. */
+  upgrade: value<(payload: unknown) => unknown>({
+    type: "function",
+    doc: "Turns a payload that its schema refuses, because an earlier release stored it, into one of today.",
+    check: isFunction,
+  }),
+  /** Policy for what a handler throws: a directive such as `discard()`, or nothing for a retry with backoff. */
+  onError: value<(error: unknown, job: FailedAttempt) => Directive | undefined | void>({
+    type: "function",
+    doc: "Policy for what a handler throws: a directive such as `discard()`, or nothing for a retry with backoff.",
+    check: isFunction,
+  }),
+}
+
+export const pushOptions = {
+  /** Queue, instead of the definition's. */
+  queue: text({ doc: "Queue, instead of the definition's." }),
+  ...shared,
+  /** When to run it: a Date, or `"in 10m"` (by the database's clock). */
+  runAt: parsed<Date | string, Moment>(
+    "Date | text",
+    'When to run it: a Date, or `"in 10m"` (by the database\'s clock).',
+    parseMoment,
+  ),
+  /** The same as `runAt: "in …"`. */
+  delay: duration({ doc: 'The same as `runAt: "in …"`.' }),
+  /** A job that has not started by then is cancelled. */
+  expiresAt: parsed<Date | string, Moment>(
+    "Date | text",
+    "A job that has not started by then is cancelled.",
+    parseMoment,
+  ),
+  /** A key of which only one unfinished job may exist; scope `global` (default), `queue` or `name`. */
+  uniqueKey: value<UniqueKey>({
+    type: "text | { key, scope }",
+    doc: "A key of which only one unfinished job may exist; scope `global` (default), `queue` or `name`.",
+  }),
+  /** The job's id (a UUID): a push that is sent again with its id is the same push. */
+  id: parsed<string, string>("UUID", "The job's id: a push that is sent again with its id is the same push.", parseId),
+  /** Your own open transaction: the job exists when you commit. */
+  tx: value<CallerTransaction>({ type: "client", doc: "Your own open transaction: the job exists when you commit." }),
+  /** Wake the workers at once. With `false` they find the job at their next poll. */
+  wake: value<boolean>({
+    type: "boolean",
+    default: true,
+    doc: "Wake the workers at once. With `false` they find the job at their next poll.",
+  }),
+}
+
+export type PushOptions = OptionsInput<typeof pushOptions>
+export type PushDetails = OptionsOutput<typeof pushOptions>
+
+/** A definition's options, parsed, and the kind that a push without options uses. */
+export interface JobDefaults extends Omit<OptionsOutput<typeof definitionOptions>, "payload" | "result" | "name"> {
+  readonly kind: string
+}
+
+/** What other systems call these. */
+export const jobHints: Readonly<Record<string, string>> = {
+  max_attempts: "maxAttempts",
+  attempts: "maxAttempts",
+  retryLimit: "maxAttempts",
+  scheduled_at: "runAt",
+  scheduleIn: "delay",
+  startAfter: "runAt",
+  unique_key: "uniqueKey",
+  singletonKey: "uniqueKey",
+  jobKey: "uniqueKey",
+  unique: "uniqueKey",
+  expireIn: "timeout",
+  removeOnComplete: "retention",
+  client: "tx",
+  transaction: "tx",
+}

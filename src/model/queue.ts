@@ -1,0 +1,99 @@
+import { checkGlob } from "../lib/glob.ts"
+import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import { failure } from "./errors.ts"
+import { checkName } from "./name.ts"
+
+const tagPattern = value<string>({
+  type: "glob",
+  doc: "A glob over worker tags.",
+  check: (pattern) => (typeof pattern === "string" ? checkGlob(pattern) : "must be text"),
+})
+
+/** The options of a queue, as they stand in its row. */
+export const queueOptions = {
+  /** Letters, digits and `_ . : / # -`. */
+  name: text({ required: true, doc: "Letters, digits and `_ . : / # -`." }),
+  /** Jobs that one worker runs at a time. Default: the executor's (async 100). */
+  concurrency: integer({
+    min: 1,
+    max: 100_000,
+    doc: "Jobs that one worker runs at a time. Default: the executor's (async 100).",
+  }),
+  /** Where handlers run: `async`, or a name that workers register. */
+  executor: text({ default: "async", doc: "Where handlers run: `async`, or a name that workers register." }),
+  /** Passed to the executor. */
+  executorOptions: value<Readonly<Record<string, unknown>>>({
+    type: "object",
+    default: {},
+    doc: "Passed to the executor.",
+    check: (given) =>
+      typeof given === "object" && given !== null && !Array.isArray(given) ? undefined : "must be an object",
+  }),
+  /** Workers run this queue when any of these globs matches any of their tags, whole. Default `["*"]`; `[]`: nobody. */
+  tags: list(tagPattern, {
+    default: ["*"],
+    doc: "Workers run this queue when any of these globs matches any of their tags, whole; an empty list: nobody.",
+  }),
+  /** Jobs that a worker may hold beyond its free slots. Default: as many as it starts within 50 ms; 0 for none. */
+  claimAhead: integer({
+    max: 10_000,
+    doc: "Jobs that a worker may hold beyond its free slots. Default: as many as it starts within 50 ms; 0 for none.",
+  }),
+  /** How long an idle worker waits before it looks by itself, ±10 %. */
+  pollInterval: duration({
+    default: "1s",
+    min: 50,
+    max: 3_600_000,
+    doc: "How long an idle worker waits before it looks by itself, ±10 %.",
+  }),
+}
+
+export type QueueOptions = OptionsInput<typeof queueOptions>
+
+const hints = {
+  polling_interval: "pollInterval",
+  executor_options: "executorOptions",
+  limit: "concurrency",
+  rate_limit: "Rate limits are not part of this release.",
+}
+
+/**
+ * Checks and fills in a queue's options; a bare string is a queue with every default.
+ *
+ * @throws MILLRACE_BAD_NAME, MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION.
+ */
+export function parseQueue(given: QueueOptions | string) {
+  const options = parseOptions("queue", queueOptions, typeof given === "string" ? { name: given } : given, hints)
+  checkName("queue.name", options.name)
+  return options
+}
+
+export type ParsedQueue = ReturnType<typeof parseQueue>
+
+/** A queue as it stands in the database. */
+export interface QueueRecord {
+  readonly name: string
+  readonly concurrency: number | undefined
+  readonly executor: string
+  readonly executorOptions: Readonly<Record<string, unknown>>
+  readonly tags: readonly string[]
+  readonly claimAhead: number | undefined
+  /** Milliseconds. */
+  readonly pollInterval: number
+  readonly paused: boolean
+  /** When a paused queue resumes by itself. */
+  readonly resumeAt: Date | undefined
+  readonly revision: number
+  readonly createdAt: Date
+}
+
+export const declareOptions = {
+  /** Overwrite the options of a queue that exists. Default false: it stays as it is. */
+  upsert: boolean({ default: false, doc: "Overwrite the options of a queue that exists; else it stays as it is." }),
+}
+
+export const unknownQueue = (name: string) =>
+  failure(
+    "MILLRACE_UNKNOWN_QUEUE",
+    `There is no queue "${name}". Declare it with app.declareQueue({ name: "${name}" }).`,
+  )

@@ -1,0 +1,376 @@
+import type { Connection } from "../model/database.ts"
+import type { NewJob } from "../model/job.ts"
+import { plainArray, textArray, type Names } from "./sql.ts"
+
+/*
+ * The statements about jobs, one function each. JSON travels as text (`$1::json` of a string), since drivers disagree
+ * about what a bound object means; arrays travel as literals made in sql.ts.
+ */
+
+/** Inserts jobs without unique keys, all or none. With `resend`, those that are there already, or have finished, stay as they are. */
+export async function insertJobs(
+  db: Connection,
+  names: Names,
+  jobs: readonly NewJob[],
+  resend: boolean,
+): Promise<void> {
+  await db.query(`select ${names.of("push_1")}($1::uuid[], $2::integer[], $3::text::json, $4::text::json, $5)`, [
+    ...rows(jobs),
+    resend,
+  ])
+}
+
+/** For one pushed job: the job that holds its key now. `existing` is null when that one finished in between: send again. */
+export interface UniqueRow {
+  id: string
+  existing: string | null
+  queue: string
+  name: string
+}
+
+/** Inserts jobs with unique keys, each unless its key is taken, and tells who holds the keys. */
+export async function insertUniqueJobs(
+  db: Connection,
+  names: Names,
+  jobs: readonly NewJob[],
+  resend: boolean,
+): Promise<UniqueRow[]> {
+  const { rows: found } = await db.query<UniqueRow>(
+    `select * from ${names.of("push_unique_1")}($1::uuid[], $2::integer[], $3::text::json, $4::text::json, $5)`,
+    [...rows(jobs), resend],
+  )
+  return found
+}
+
+function rows(jobs: readonly NewJob[]): string[] {
+  const numbers = new Map<string, number>()
+  const kindOf = jobs.map((job) => {
+    let number = numbers.get(job.kind)
+    if (number === undefined) numbers.set(job.kind, (number = numbers.size))
+    return number
+  })
+  const kinds = Array.from(numbers, ([kind, number]) => `{"n":${number},${kind.slice(1)}`)
+  return [
+    plainArray(jobs.map((job) => job.id)),
+    plainArray(kindOf),
+    `[${jobs.map((job) => job.payload).join(",")}]`,
+    `[${kinds.join(",")}]`,
+  ]
+}
+
+/** The end of an attempt, as it travels. */
+export interface Settlement {
+  readonly id: string
+  /** The claim that it ends. */
+  readonly token: string
+  readonly state: "succeeded" | "failed" | "cancelled" | "retrying" | "scheduled" | "pending" | "blocked"
+  /** Attempts to charge. */
+  readonly charge: 0 | 1
+  /** JSON text. */
+  readonly result?: string | undefined
+  /** JSON text of one error record. */
+  readonly error?: string | undefined
+  /** JSON text; absent: unchanged. */
+  readonly meta?: string | undefined
+  readonly delayMs?: number | undefined
+  readonly blockedBy?: string | undefined
+}
+
+/** Where a scan of the ready index may start, per rank. Parallel arrays, ranks ascending. */
+export interface Floors {
+  readonly ranks: readonly number[]
+  readonly ready: readonly string[]
+  readonly ids: readonly string[]
+}
+
+export const noFloors: Floors = { ranks: [], ready: [], ids: [] }
+
+export interface CycleCall {
+  /** Incarnation and id of the worker. */
+  readonly worker: string
+  readonly workerId: string
+  readonly queue: string
+  readonly settle: readonly Settlement[]
+  /** Names the claims that this call makes. */
+  readonly token: string
+  /** Jobs to claim; 0 for none. */
+  readonly limit: number
+  /** Job names to leave to others. */
+  readonly except: readonly string[] | null
+  readonly floors: Floors
+}
+
+export interface ClaimedRow {
+  id: string
+  name: string
+  attempts: number
+  crashes: number
+  max_attempts: number
+  claims: number
+  timeout_ms: number | null
+  rank: number
+  floor: string | null
+  payload: string | null
+  rest: string | null
+}
+
+export interface CycleSummary {
+  /** Settlements that changed nothing: the claim was not valid any more, or an earlier call had settled it. */
+  readonly stale: readonly string[] | null
+  /** Settled jobs whose result somebody waits for. */
+  readonly awaited: readonly string[] | null
+  /** Settled jobs that ended in `cancelled` because somebody had asked. */
+  readonly cancelled: readonly string[] | null
+  /** False or null: this incarnation has lost its lease. Null also when nothing was to be claimed. */
+  readonly alive: boolean | null
+  readonly paused: boolean | null
+  /** Null when the queue is gone. */
+  readonly revision: number | null
+  readonly scanMs: number
+}
+
+/** Settles what has finished and claims what comes next: one round trip, one commit. Rows come in claim order. */
+export async function cycle(
+  db: Connection,
+  names: Names,
+  call: CycleCall,
+): Promise<{ claimed: ClaimedRow[]; summary: CycleSummary }> {
+  const ended: Settlement[] = []
+  const kept: Settlement[] = []
+  for (const one of call.settle) (isKept(one) ? kept : ended).push(one)
+  const { rows: found } = await db.query<ClaimedRow>(
+    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text::json, $9, $10, $11::text[], $12::integer[], $13::timestamptz[], $14::uuid[])`,
+    [
+      call.worker,
+      call.workerId,
+      call.queue,
+      plainArray(ended.map((one) => one.id)),
+      plainArray(ended.map((one) => one.token)),
+      plainArray(kept.map((one) => one.id)),
+      plainArray(kept.map((one) => one.token)),
+      details(call.settle),
+      call.token,
+      call.limit,
+      call.except && textArray(call.except),
+      plainArray(call.floors.ranks),
+      textArray(call.floors.ready),
+      plainArray(call.floors.ids),
+    ],
+  )
+  const summary = JSON.parse(found.pop()!.rest!) as CycleSummary
+  return { claimed: found, summary }
+}
+
+const isKept = ({ state }: Settlement): boolean =>
+  state === "retrying" || state === "scheduled" || state === "pending" || state === "blocked"
+
+/** JSON of what differs from "succeeded without a result"; values inside are JSON text already. */
+function details(settle: readonly Settlement[]): string {
+  const parts: string[] = []
+  for (const one of settle) {
+    if (one.state === "succeeded" && one.charge === 1 && one.result === undefined && one.meta === undefined) continue
+    let text = `{"id":"${one.id}","state":"${one.state}","charge":${one.charge}`
+    if (one.result !== undefined) text += `,"result":${one.result}`
+    if (one.error !== undefined) text += `,"error":${one.error}`
+    if (one.meta !== undefined) text += `,"meta":${one.meta}`
+    if (one.delayMs !== undefined) text += `,"delay_ms":${one.delayMs}`
+    if (one.blockedBy !== undefined) text += `,"blocked_by":${JSON.stringify(one.blockedBy)}`
+    parts.push(`${text}}`)
+  }
+  return `[${parts.join(",")}]`
+}
+
+/** Makes due jobs of a queue ready, and tells in how many milliseconds the next one is due (null: none waits). */
+export async function promote(db: Connection, names: Names, queue: string, limit: number) {
+  const { rows: found } = await db.query<{ promoted: number; next_ms: number | null }>(
+    `select promoted, next_ms from ${names.of("promote_1")}($1, $2)`,
+    [queue, limit],
+  )
+  return { promoted: found[0]!.promoted, nextMs: found[0]!.next_ms }
+}
+
+/** What this worker incarnation holds according to the database. */
+export async function claimsOf(db: Connection, names: Names, worker: string) {
+  const { rows: found } = await db.query<{
+    id: string
+    token: string
+    queue: string
+    cancel: { reason: string | null } | null
+  }>(`select id, token, queue, cancel from ${names.of("jobs")} where state = 'running' and worker = $1`, [worker])
+  return found
+}
+
+/** Stores the newest progress of claimed jobs; returns the ids whose claim is still valid. */
+export async function saveProgress(
+  db: Connection,
+  names: Names,
+  queue: string,
+  entries: readonly { readonly id: string; readonly token: string; readonly value: string }[],
+): Promise<Set<string>> {
+  const { rows: found } = await db.query<{ id: string }>(
+    `update ${names.of("jobs")} j set progress = p.value
+     from json_to_recordset($2::text::json) as p(id uuid, token uuid, value jsonb)
+     where j.queue = $1 and j.state = 'running' and j.id = p.id and j.token = p.token and j.id = any($3::uuid[]) returning j.id`,
+    [
+      queue,
+      `[${entries.map((one) => `{"id":"${one.id}","token":"${one.token}","value":${one.value}}`).join(",")}]`,
+      plainArray(entries.map((one) => one.id)),
+    ],
+  )
+  return new Set(found.map((row) => row.id))
+}
+
+/**
+ * What became of a claim, after waiting for any transaction that is settling it, for a caller whose COMMIT was not
+ * answered. `open`: nothing happened to it. `lost`: the job was taken back and is not this claim's any more.
+ * `settled`: the job has ended.
+ */
+export async function claimStatus(db: Connection, names: Names, queue: string, id: string, token: string) {
+  const { rows: found } = await db.query<{ mine: boolean | null }>(
+    `select token = $3 as mine from ${names.of("jobs")} where queue = $1 and id = $2 for update`,
+    [queue, id, token],
+  )
+  if (found.length === 0) return "settled"
+  return found[0]!.mine === true ? "open" : "lost"
+}
+
+/** Cancelled at once, asked of the worker that holds it, or finished before. Ids that nobody knows are not returned. */
+export interface CancelRow {
+  id: string
+  queue: string
+  outcome: "cancelled" | "requested" | "finished"
+  awaited: boolean
+}
+
+export async function cancelJobs(
+  db: Connection,
+  names: Names,
+  queue: string | null,
+  ids: readonly string[],
+  reason: string | null,
+) {
+  const { rows: found } = await db.query<CancelRow>(`select * from ${names.of("cancel_1")}($1, $2::uuid[], $3)`, [
+    queue,
+    plainArray(ids),
+    reason,
+  ])
+  return found
+}
+
+export async function retryJob(db: Connection, names: Names, queue: string | null, id: string) {
+  const { rows: found } = await db.query<{ outcome: "ready" | "running"; queue: string }>(
+    `select * from ${names.of("retry_1")}($1, $2)`,
+    [queue, id],
+  )
+  return found[0]
+}
+
+export interface JobPatch {
+  readonly runAt?: { readonly at?: string; readonly inMs?: number } | undefined
+  readonly rank?: number | undefined
+  /** JSON text. */
+  readonly payload?: string | undefined
+}
+
+/** Changes a job that has not started. Undefined: no such job is waiting. */
+export async function updateJob(db: Connection, names: Names, queue: string | null, id: string, patch: JobPatch) {
+  const { rows: found } = await db.query<{ state: string; queue: string }>(
+    `with moment as (
+       select case when $4 then coalesce($5::timestamptz, now() + $6::float8 * interval '1 millisecond') end as run_at)
+     update ${names.of("jobs")} j set
+       run_at = coalesce(m.run_at, j.run_at),
+       state = case
+         when m.run_at > now() then (case when j.state in ('pending', 'blocked') then 'scheduled' else j.state::text end)::${names.of("job_state")}
+         when m.run_at <= now() and j.state <> 'blocked' then 'pending'
+         else j.state end,
+       blocked_by = case when m.run_at > now() then null else j.blocked_by end,
+       ready_at = case when m.run_at is not null or $3::integer is not null then now() else j.ready_at end,
+       rank = coalesce($3::integer, j.rank),
+       payload = coalesce($7::text::jsonb, j.payload)
+     from moment m
+     where j.id = $1 and j.queue = coalesce($2, j.queue) and j.state <> 'running'
+     returning j.state::text, j.queue`,
+    [
+      id,
+      queue,
+      patch.rank ?? null,
+      patch.runAt !== undefined,
+      patch.runAt?.at ?? null,
+      patch.runAt?.inMs ?? null,
+      patch.payload ?? null,
+    ],
+  )
+  return found[0]
+}
+
+/** Says that somebody waits for these jobs, so that their settlement notifies. */
+export async function markAwaited(db: Connection, names: Names, ids: readonly string[]): Promise<void> {
+  await db.query(`update ${names.of("jobs")} set awaited = true where id = any($1::uuid[]) and not awaited`, [
+    plainArray(ids),
+  ])
+}
+
+export interface JobRow {
+  id: string
+  name: string
+  queue: string
+  state: string
+  priority: number
+  payload: unknown
+  /** JSON text: null is no result, "null" is one. */
+  result: string | null
+  errors: unknown[] | null
+  attempts: number
+  crashes: number
+  max_attempts: number
+  claims: number
+  worker: string | null
+  created_at: Date
+  run_at: Date
+  started_at: Date | null
+  finished_at: Date | null
+  expires_at: Date | null
+  progress: unknown
+  meta: Record<string, unknown> | null
+  tags: string[] | null
+  unique_key: string | null
+  blocked_by: string | null
+  cancel: { reason: string | null; at: string } | null
+  keep_s: number
+  keep_failed_s: number
+}
+
+/** Jobs by id, finished or not, in one statement: a job on its way to the history is seen once, never not at all. */
+export async function findJobs(db: Connection, names: Names, ids: readonly string[]): Promise<JobRow[]> {
+  const { rows: found } = await db.query<JobRow>(
+    `select id, name, queue, state::text, priority, payload, result::text, errors, attempts, crashes, max_attempts, claims, worker,
+       created_at, run_at, started_at, finished_at, expires_at, progress, meta, tags, unique_key, blocked_by, cancel, keep_s, keep_failed_s
+     from ${names.of("all_jobs")} where id = any($1::uuid[])`,
+    [plainArray(ids)],
+  )
+  return found
+}
+
+/** Names among these that some live worker other than this one has a handler for. */
+export async function namesHandledElsewhere(db: Connection, names: Names, worker: string, wanted: readonly string[]) {
+  const { rows: found } = await db.query<{ name: string }>(
+    `select distinct h as name from ${names.of("workers")} w, unnest(w.handlers) as h
+     where w.incarnation <> $1 and w.expires_at > now() and h = any($2::text[])`,
+    [worker, textArray(wanted)],
+  )
+  return new Set(found.map((row) => row.name))
+}
+
+/** Makes jobs ready again that were parked because no worker had a handler for their name. Returns their queues. */
+export async function unblockHandled(db: Connection, names: Names, handled: readonly string[]): Promise<string[]> {
+  const { rows: found } = await db.query<{ queue: string }>(
+    `with woken as (
+       update ${names.of("jobs")} set state = 'pending', blocked_by = null, ready_at = now()
+       where id = any(array(select id from ${names.of("jobs")}
+         where state = 'blocked' and blocked_by = 'handler' and name = any($1::text[]) order by id limit 1000 for update skip locked))
+       returning queue)
+     select distinct queue from woken`,
+    [textArray(handled)],
+  )
+  return found.map((row) => row.queue)
+}

@@ -1,0 +1,96 @@
+import type { Transaction } from "../model/database.ts"
+import type { Logger } from "../model/log.ts"
+import type { Report } from "../model/outcome.ts"
+import type { Ended, Plugin } from "../model/plugin.ts"
+import type { RunningJob } from "../model/running-job.ts"
+
+/** The hooks of all plugins, joined; undefined where no plugin has one, so that the fast path stays fast. */
+export interface Hooks {
+  readonly around: ((job: RunningJob, run: () => Promise<Report>) => Promise<Report>) | undefined
+  readonly finished: ((job: RunningJob, report: Report) => Report) | undefined
+  readonly selects: ((ended: Ended) => boolean) | undefined
+  saving(batch: readonly Ended[], tx: Transaction): Promise<void>
+  readonly saved: ((batch: readonly Ended[]) => void) | undefined
+}
+
+export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
+  const report = (plugin: Plugin, hook: string, error: unknown) =>
+    log.error(`plugin "${plugin.name}": ${hook} threw and was skipped`, {
+      error: String((error as Error)?.stack ?? error),
+    })
+  const having = <Name extends keyof Plugin>(name: Name) => plugins.filter((plugin) => plugin[name] !== undefined)
+  const around = having("around")
+  const finished = having("finished")
+  const saving = having("saving")
+  const saved = having("saved")
+  const selected = (plugin: Plugin, ended: Ended): boolean => {
+    try {
+      return plugin.saving!.select(ended)
+    } catch (error) {
+      report(plugin, "saving.select", error)
+      return false
+    }
+  }
+  return {
+    around: around.length === 0 ? undefined : (job, run) => wrap(around, report, job, run),
+    finished:
+      finished.length === 0
+        ? undefined
+        : (job, first) => finished.reduce((last, plugin) => amend(plugin, report, job, last), first),
+    selects: saving.length === 0 ? undefined : (ended) => saving.some((plugin) => selected(plugin, ended)),
+    async saving(batch, tx) {
+      for (const plugin of saving) {
+        const chosen = batch.filter((ended) => selected(plugin, ended))
+        if (chosen.length > 0) await plugin.saving!.run(chosen, tx)
+      }
+    },
+    saved:
+      saved.length === 0
+        ? undefined
+        : (batch) => {
+            for (const plugin of saved) {
+              try {
+                plugin.saved!(batch)
+              } catch (error) {
+                report(plugin, "saved", error)
+              }
+            }
+          },
+  }
+}
+
+type ReportHook = (plugin: Plugin, hook: string, error: unknown) => void
+
+/** First plugin outermost. A wrapper that throws before it called `next` is skipped; the job runs all the same, once. */
+async function wrap(
+  plugins: readonly Plugin[],
+  report: ReportHook,
+  job: RunningJob,
+  run: () => Promise<Report>,
+): Promise<Report> {
+  const step = (index: number): Promise<Report> => {
+    const plugin = plugins[index]
+    if (!plugin) return run()
+    let inner: Promise<Report> | undefined
+    const next = () => (inner ??= step(index + 1))
+    return Promise.resolve()
+      .then(() => plugin.around!(job, next))
+      .then(async (outer) => (isReport(outer) ? outer : next()))
+      .catch((error: unknown) => {
+        report(plugin, "around", error)
+        return next()
+      })
+  }
+  return step(0)
+}
+
+const isReport = (value: unknown): value is Report => typeof value === "object" && value !== null && "ok" in value
+
+function amend(plugin: Plugin, report: ReportHook, job: RunningJob, last: Report): Report {
+  try {
+    return plugin.finished!(job, last) ?? last
+  } catch (error) {
+    report(plugin, "finished", error)
+    return last
+  }
+}

@@ -1,0 +1,65 @@
+import { randomUUID } from "node:crypto"
+import type { Context } from "../client/context.ts"
+import { claimsOf, cycle, noFloors, type Settlement } from "../postgres/jobs.ts"
+import type { QueueRunner } from "./queue-runner.ts"
+
+/*
+ * The reply to a claim can be lost: then the database holds claims that no memory knows of, and their lease is renewed
+ * with the worker's. So with each heartbeat the claims in the database are compared with what is held and what calls in
+ * flight may be claiming; what nobody knows of is handed back by its token, uncharged.
+ */
+
+/**
+ * Compares and hands back. What was held when the question was sent counts as known, since it may have been settled
+ * while the answer travelled.
+ *
+ * @returns how many claims were handed back.
+ */
+export async function reconcile(
+  context: Context,
+  worker: { readonly incarnation: string; readonly id: string },
+  runners: () => readonly QueueRunner[],
+): Promise<number> {
+  const before = new Set(
+    runners().flatMap((runner) => Array.from(runner.held.values(), (attempt) => attempt.token + attempt.id)),
+  )
+  const calling = runners()
+  const wasCalling = new Set<string>(calling.flatMap((runner) => [...runner.callTokens]))
+  const claims = await claimsOf(context.db, context.names, worker.incarnation)
+  const unknown = claims.filter(({ id, token }) => {
+    if (before.has(token + id) || wasCalling.has(token)) return false
+    return !runners().some((runner) => runner.claiming(token) || runner.held.get(id)?.token === token)
+  })
+  for (const { id, cancel } of claims)
+    if (cancel) for (const runner of runners()) runner.cancel(id, cancel.reason ?? undefined)
+  for (const queue of new Set(unknown.map((claim) => claim.queue))) {
+    await handBack(
+      context,
+      worker,
+      queue,
+      unknown.filter((claim) => claim.queue === queue),
+    )
+  }
+  return unknown.length
+}
+
+async function handBack(
+  { db, names, notices, log }: Context,
+  worker: { incarnation: string; id: string },
+  queue: string,
+  claims: readonly { id: string; token: string }[],
+) {
+  const settle = claims.map(({ id, token }): Settlement => ({ id, token, state: "pending", charge: 0 }))
+  await cycle(db, names, {
+    worker: worker.incarnation,
+    workerId: worker.id,
+    queue,
+    settle,
+    token: randomUUID(),
+    limit: 0,
+    except: null,
+    floors: noFloors,
+  })
+  notices.send({ kind: "ready", about: queue })
+  log.info(`queue "${queue}": claims whose reply was lost were handed back`, { jobs: claims.length })
+}

@@ -1,0 +1,81 @@
+import { backoffDelay } from "../lib/backoff.ts"
+import { abortableSleep } from "../lib/signal.ts"
+import type { Context } from "../client/context.ts"
+import type { Transaction } from "../model/database.ts"
+import { failure, isMillraceError } from "../model/errors.ts"
+import { claimStatus, cycle, noFloors, type CycleSummary } from "../postgres/jobs.ts"
+import { verdict } from "../postgres/sqlstate.ts"
+import type { Hooks } from "./hooks.ts"
+import type { Running } from "./running.ts"
+import { insertPushed } from "./settle-lane.ts"
+
+/*
+ * A handler's own writes and its completion in one transaction. The claim is settled last, inside it: when the token is
+ * stale, or a cancel was asked for, everything rolls back. When the reply to COMMIT is lost, the job's row tells: reading
+ * it waits for a commit that is still under way.
+ */
+
+export interface Completion {
+  readonly value: unknown
+  readonly summary: CycleSummary
+}
+
+const retries = { initial: 50, factor: 2, max: 2_000, jitter: "full" } as const
+
+export async function completeIn(
+  context: Context,
+  worker: { readonly incarnation: string; readonly id: string },
+  hooks: Hooks,
+  attempt: Running,
+  run: (tx: Transaction) => unknown,
+): Promise<Completion> {
+  let completion: Completion | undefined
+  try {
+    await context.db.transaction(async (tx) => {
+      const returned = await run(tx)
+      const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
+      const settlement = attempt.settlement({ state: "succeeded", charge: 1, value })
+      const { summary } = await cycle(tx, context.names, {
+        worker: worker.incarnation,
+        workerId: worker.id,
+        queue: attempt.queue,
+        settle: [settlement],
+        token: worker.incarnation,
+        limit: 0,
+        except: null,
+        floors: noFloors,
+      })
+      if (summary.stale) throw leaseLost(attempt)
+      if (summary.cancelled)
+        throw failure("MILLRACE_CANCELLED", `Job ${attempt.id} was cancelled, so its transaction was rolled back.`)
+      await insertPushed(tx, context, attempt.pushes)
+      await hooks.saving([{ job: attempt, state: "succeeded" }], tx)
+      completion = { value, summary }
+    })
+  } catch (error) {
+    if (!isMillraceError(error, "MILLRACE_COMMIT_UNKNOWN")) throw error
+    const status = await statusOf(context, attempt)
+    if (status === "lost") throw leaseLost(attempt)
+    if (status === "open") throw error
+  }
+  hooks.saved?.([{ job: attempt, state: "succeeded" }])
+  return completion!
+}
+
+export const leaseLost = (attempt: { readonly id: string }) =>
+  failure(
+    "MILLRACE_LEASE_LOST",
+    `This worker's claim of job ${attempt.id} is not valid any more; whatever it still does is not recorded.`,
+  )
+
+/** Asks until the database answers. */
+async function statusOf({ db, names }: Context, attempt: Running) {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await claimStatus(db, names, attempt.queue, attempt.id, attempt.token)
+    } catch (error) {
+      if (verdict(error) !== "retry") throw error
+      await abortableSleep(backoffDelay(retries, failures))
+    }
+  }
+}
