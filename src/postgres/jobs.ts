@@ -374,3 +374,12 @@ export async function unblockHandled(db: Connection, names: Names, handled: read
   )
   return found.map((row) => row.queue)
 }
+
+/** Every retention, in seconds, that a running job may need a partition for. */
+export async function retentionsInUse(db: Connection, names: Names): Promise<number[]> {
+  const { rows: found } = await db.query<{ keep: number }>(
+    `select distinct keep from ${names.of("jobs")} j, unnest(array[j.keep_s, j.keep_failed_s]) as keep
+     where j.state = 'running'`,
+  )
+  return found.map((row) => row.keep)
+}

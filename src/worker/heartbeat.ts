@@ -54,7 +54,7 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
       hang: options.hang,
       beats,
     } satisfies HeartbeatData,
-  } as object)
+  })
   thread.unref()
   let stopped = false
   const lost = () => {

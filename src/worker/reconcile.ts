@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import type { Context } from "../client/context.ts"
 import { claimsOf, cycle, noFloors, type Settlement } from "../postgres/jobs.ts"
+import type { Identity } from "./home.ts"
 import type { QueueRunner } from "./queue-runner.ts"
 
 /*
@@ -8,6 +9,11 @@ import type { QueueRunner } from "./queue-runner.ts"
  * with the worker's. So with each heartbeat the claims in the database are compared with what is held and what calls in
  * flight may be claiming; what nobody knows of is handed back by its token, uncharged.
  */
+
+interface Claim {
+  readonly id: string
+  readonly token: string
+}
 
 /**
  * Compares and hands back. What was held when the question was sent counts as known, since it may have been settled
@@ -17,37 +23,31 @@ import type { QueueRunner } from "./queue-runner.ts"
  */
 export async function reconcile(
   context: Context,
-  worker: { readonly incarnation: string; readonly id: string },
+  worker: Identity,
   runners: () => readonly QueueRunner[],
 ): Promise<number> {
-  const before = new Set(
-    runners().flatMap((runner) => Array.from(runner.held.values(), (attempt) => attempt.token + attempt.id)),
-  )
-  const calling = runners()
-  const wasCalling = new Set<string>(calling.flatMap((runner) => [...runner.callTokens]))
+  const heldBefore = new Set(runners().flatMap((runner) => runner.held.all().map(({ id, token }) => token + id)))
+  const callingBefore = new Set(runners().flatMap((runner) => [...runner.claiming]))
   const claims = await claimsOf(context.db, context.names, worker.incarnation)
-  const unknown = claims.filter(({ id, token }) => {
-    if (before.has(token + id) || wasCalling.has(token)) return false
-    return !runners().some((runner) => runner.claiming(token) || runner.held.get(id)?.token === token)
-  })
-  for (const { id, cancel } of claims)
+  for (const { id, cancel } of claims) {
     if (cancel) for (const runner of runners()) runner.cancel(id, cancel.reason ?? undefined)
+  }
+  const unknown = claims.filter(({ id, token }) => {
+    if (heldBefore.has(token + id) || callingBefore.has(token)) return false
+    return !runners().some((runner) => runner.isClaiming(token) || runner.held.has(id, token))
+  })
   for (const queue of new Set(unknown.map((claim) => claim.queue))) {
-    await handBack(
-      context,
-      worker,
-      queue,
-      unknown.filter((claim) => claim.queue === queue),
-    )
+    const lost = unknown.filter((claim) => claim.queue === queue)
+    await handBack(context, worker, queue, lost)
   }
   return unknown.length
 }
 
 async function handBack(
   { db, names, notices, log }: Context,
-  worker: { incarnation: string; id: string },
+  worker: Identity,
   queue: string,
-  claims: readonly { id: string; token: string }[],
+  claims: readonly Claim[],
 ) {
   const settle = claims.map(({ id, token }): Settlement => ({ id, token, state: "pending", charge: 0 }))
   await cycle(db, names, {

@@ -41,8 +41,6 @@ export class Running implements Attempt {
   decided = false
   /** Its outcome is committed already, by `transaction`. */
   completed = false
-  /** The claim turned out not to be valid any more. */
-  lost = false
   payload: unknown
   readonly #host: Host
   readonly #row: ClaimedRow

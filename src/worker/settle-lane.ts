@@ -4,11 +4,10 @@ import type { Context } from "../client/context.ts"
 import { insert } from "../client/pusher.ts"
 import type { Transaction } from "../model/database.ts"
 import type { NewJob } from "../model/job.ts"
-import type { Ended } from "../model/plugin.ts"
 import { cycle, noFloors, type CycleSummary } from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
-import type { Hooks } from "./hooks.ts"
-import type { Unsettled } from "./settlements.ts"
+import type { Home } from "./home.ts"
+import { accepted, type Unsettled } from "./settlements.ts"
 
 /*
  * The second way to settle, for outcomes that something else must be committed with: jobs pushed by the handler, or
@@ -18,12 +17,9 @@ import type { Unsettled } from "./settlements.ts"
  */
 
 export interface Lane {
-  readonly context: Context
+  readonly home: Home
   readonly queue: string
-  readonly hooks: Hooks
-  worker(): { readonly incarnation: string; readonly id: string }
   confirmed(batch: readonly Unsettled[], summary: CycleSummary): void
-  repair(error: unknown): Promise<void>
   /** What it wanted to store is refused for good. */
   refused(one: Unsettled, error: unknown): void
 }
@@ -69,14 +65,14 @@ export class SettleLane {
   async #persist(batch: readonly Unsettled[], first: unknown): Promise<void> {
     let error = first
     for (let failures = 1; ; failures++) {
-      this.#lane.context.log.warn(`queue "${this.#lane.queue}": outcomes could not be saved yet`, {
+      this.#lane.home.context.log.warn(`queue "${this.#lane.queue}": outcomes could not be saved yet`, {
         jobs: batch.length,
         error: String(error),
       })
       if (batch.length === 1 && batch[0]!.attempt.pushes.length > 0 && verdict(error) === "data") {
         return this.#lane.refused(batch[0]!, error)
       }
-      await this.#lane.repair(error)
+      await this.#lane.home.repair(error)
       await abortableSleep(backoffDelay(patience, failures))
       try {
         return await this.#attempt(batch)
@@ -87,19 +83,18 @@ export class SettleLane {
   }
 
   async #attempt(batch: readonly Unsettled[]): Promise<void> {
-    const { context, hooks } = this.#lane
+    const { context } = this.#lane.home
     const { summary, pushed } = await context.db.transaction((tx) => settleIn(tx, this.#lane, batch))
     for (const job of pushed) context.notices.send({ kind: job.later ? "later" : "ready", about: job.queue })
-    hooks.saved?.(accepted(batch, summary))
     this.#lane.confirmed(batch, summary)
   }
 }
 
 /** Settles, and with what was accepted: inserts the pushed jobs and lets the plugins write. */
 async function settleIn(tx: Transaction, lane: Lane, batch: readonly Unsettled[]) {
-  const { names } = lane.context
-  const worker = lane.worker()
-  const { summary } = await cycle(tx, names, {
+  const { context, hooks } = lane.home
+  const worker = lane.home.identity()
+  const { summary } = await cycle(tx, context.names, {
     worker: worker.incarnation,
     workerId: worker.id,
     queue: lane.queue,
@@ -113,8 +108,8 @@ async function settleIn(tx: Transaction, lane: Lane, batch: readonly Unsettled[]
   const pushed = batch.flatMap((one) =>
     one.settlement.state === "succeeded" && !gone.has(one.settlement.id) ? one.attempt.pushes : [],
   )
-  await insertPushed(tx, lane.context, pushed)
-  await lane.hooks.saving(accepted(batch, summary), tx)
+  await insertPushed(tx, context, pushed)
+  await hooks.saving(accepted(batch, summary), tx)
   return { summary, pushed }
 }
 
@@ -123,12 +118,4 @@ export async function insertPushed(tx: Transaction, { names }: Context, jobs: re
   const unique = jobs.filter((job) => job.uniqueKey !== undefined)
   if (plain.length > 0) await insert(tx, names, plain, false)
   if (unique.length > 0) await insert(tx, names, unique, false)
-}
-
-function accepted(batch: readonly Unsettled[], summary: CycleSummary): Ended[] {
-  const stale = new Set(summary.stale)
-  const cancelled = new Set(summary.cancelled)
-  return batch
-    .filter((one) => !stale.has(one.settlement.id))
-    .map((one) => ({ job: one.attempt, state: cancelled.has(one.settlement.id) ? "cancelled" : one.settlement.state }))
 }

@@ -1,4 +1,5 @@
-import type { Settlement } from "../postgres/jobs.ts"
+import type { Ended } from "../model/plugin.ts"
+import type { CycleSummary, Settlement } from "../postgres/jobs.ts"
 import type { Running } from "./running.ts"
 
 /** An outcome that the database has not confirmed yet. */
@@ -56,4 +57,16 @@ export function stripped({ settlement }: Unsettled, reason: string): Settlement 
     message: `What this attempt left could not be stored: ${reason}`.slice(0, 1_000),
   }
   return { id, token, state, charge, delayMs, blockedBy, error: JSON.stringify(note) }
+}
+
+/** What hooks are told of a batch: stale ones never happened, and a cancel that was asked for has won. */
+export function accepted(batch: readonly Unsettled[], summary: CycleSummary): Ended[] {
+  const stale = new Set(summary.stale)
+  const cancelled = new Set(summary.cancelled)
+  return batch
+    .filter((one) => !stale.has(one.settlement.id))
+    .map((one) => ({
+      job: one.attempt,
+      state: cancelled.has(one.settlement.id) ? "cancelled" : one.settlement.state,
+    }))
 }

@@ -3,9 +3,9 @@ import { abortableSleep } from "../lib/signal.ts"
 import type { Context } from "../client/context.ts"
 import type { Transaction } from "../model/database.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
-import { claimStatus, cycle, noFloors, type CycleSummary } from "../postgres/jobs.ts"
+import { claimStatus, cycle, noFloors } from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
-import type { Hooks } from "./hooks.ts"
+import type { Home } from "./home.ts"
 import type { Running } from "./running.ts"
 import { insertPushed } from "./settle-lane.ts"
 
@@ -17,49 +17,48 @@ import { insertPushed } from "./settle-lane.ts"
 
 export interface Completion {
   readonly value: unknown
-  readonly summary: CycleSummary
+  /** Ids whose result somebody waits for. */
+  readonly awaited: readonly string[]
 }
 
 const retries = { initial: 50, factor: 2, max: 2_000, jitter: "full" } as const
 
-export async function completeIn(
-  context: Context,
-  worker: { readonly incarnation: string; readonly id: string },
-  hooks: Hooks,
-  attempt: Running,
-  run: (tx: Transaction) => unknown,
-): Promise<Completion> {
+export async function completeIn(home: Home, attempt: Running, run: (tx: Transaction) => unknown): Promise<Completion> {
   let completion: Completion | undefined
   try {
-    await context.db.transaction(async (tx) => {
+    await home.context.db.transaction(async (tx) => {
       const returned = await run(tx)
       const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
-      const settlement = attempt.settlement({ state: "succeeded", charge: 1, value })
-      const { summary } = await cycle(tx, context.names, {
-        worker: worker.incarnation,
-        workerId: worker.id,
-        queue: attempt.queue,
-        settle: [settlement],
-        token: worker.incarnation,
-        limit: 0,
-        except: null,
-        floors: noFloors,
-      })
-      if (summary.stale) throw leaseLost(attempt)
-      if (summary.cancelled)
-        throw failure("MILLRACE_CANCELLED", `Job ${attempt.id} was cancelled, so its transaction was rolled back.`)
-      await insertPushed(tx, context, attempt.pushes)
-      await hooks.saving([{ job: attempt, state: "succeeded" }], tx)
-      completion = { value, summary }
+      completion = { value, awaited: await settleIn(tx, home, attempt, value) }
     })
   } catch (error) {
     if (!isMillraceError(error, "MILLRACE_COMMIT_UNKNOWN")) throw error
-    const status = await statusOf(context, attempt)
+    const status = await statusOf(home.context, attempt)
     if (status === "lost") throw leaseLost(attempt)
     if (status === "open") throw error
   }
-  hooks.saved?.([{ job: attempt, state: "succeeded" }])
   return completion!
+}
+
+async function settleIn(tx: Transaction, { context, hooks, identity }: Home, attempt: Running, value: unknown) {
+  const { incarnation, id } = identity()
+  const { summary } = await cycle(tx, context.names, {
+    worker: incarnation,
+    workerId: id,
+    queue: attempt.queue,
+    settle: [attempt.settlement({ state: "succeeded", charge: 1, value })],
+    token: incarnation,
+    limit: 0,
+    except: null,
+    floors: noFloors,
+  })
+  if (summary.stale) throw leaseLost(attempt)
+  if (summary.cancelled) {
+    throw failure("MILLRACE_CANCELLED", `Job ${attempt.id} was cancelled, so its transaction was rolled back.`)
+  }
+  await insertPushed(tx, context, attempt.pushes)
+  await hooks.saving([{ job: attempt, state: "succeeded" }], tx)
+  return summary.awaited ?? []
 }
 
 export const leaseLost = (attempt: { readonly id: string }) =>

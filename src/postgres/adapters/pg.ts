@@ -38,7 +38,7 @@ export function fromDsn(dsn: string, options: PgOptions = {}): Database {
     keepAlive: true,
     application_name: "millrace",
   })
-  return make(pool as unknown as PgPool, { connectionString: dsn }, options, dsn)
+  return make(pool, { connectionString: dsn }, options, dsn)
 }
 
 /** A database reached through the caller's pool, which stays the caller's to close. */
@@ -226,7 +226,7 @@ async function session(
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
     application_name: "millrace listen",
-  } as pg.ClientConfig)
+  })
   const lost = new Promise<unknown>((resolve) => {
     client.on("error", resolve)
     client.on("end", () => resolve(new Error("the listening connection was closed")))

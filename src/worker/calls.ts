@@ -1,0 +1,233 @@
+import { randomUUID } from "node:crypto"
+import { backoffDelay } from "../lib/backoff.ts"
+import { cycle, noFloors, type ClaimedRow, type CycleSummary, type Floors } from "../postgres/jobs.ts"
+import { verdict } from "../postgres/sqlstate.ts"
+import type { Home, Identity } from "./home.ts"
+import { ScanFloors } from "./scan-floors.ts"
+import type { Settler } from "./settler.ts"
+import { stripped, type Unsettled } from "./settlements.ts"
+
+/*
+ * The calls of one queue to the database. Each settles what has finished and claims what comes next. While one is in
+ * flight, outcomes gather and slots free up; its reply starts the next. So batches form by themselves under load, nobody
+ * waits when idle, and no polling interval is in the path. With much to do, two are in flight.
+ */
+
+/** What the calls ask of their queue. */
+export interface CallRules {
+  /** Jobs to hold, running ones included. */
+  wanted(): number
+  /** Jobs held, running or waiting for a slot. */
+  inHand(): number
+  /** Job names to leave to others. */
+  except(): readonly string[] | null
+  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void
+  /** The revision and the pause that the reply told. */
+  told(summary: CycleSummary): void
+  /** A call has ended. */
+  after(): void
+}
+
+const mostClaims = 1_000
+const mostSettlements = 2_000
+const worthASecondCall = 100
+const retries = { initial: 50, factor: 2, max: 5_000, jitter: "full" } as const
+
+export class Calls {
+  readonly #home: Home
+  readonly #queue: string
+  readonly #settler: Settler
+  readonly #rules: CallRules
+  readonly #floors = new ScanFloors()
+  /** In flight: how many each may claim, by the token of its claims. */
+  readonly #flying = new Map<string, number>()
+  #isolating = 0
+  /** There may be ready jobs. */
+  #hungry = true
+  #wakes = 0
+  #failures = 0
+  #notBefore = 0
+  #pumpQueued = false
+  #retryTimer: NodeJS.Timeout | undefined
+  #fullTimer: NodeJS.Timeout | undefined
+
+  constructor(home: Home, queue: string, settler: Settler, rules: CallRules) {
+    this.#home = home
+    this.#queue = queue
+    this.#settler = settler
+    this.#rules = rules
+  }
+
+  get busy(): boolean {
+    return this.#flying.size > 0 || this.#isolating > 0
+  }
+
+  /** Tokens of the claims that calls in flight may be making. */
+  get tokens(): Iterable<string> {
+    return this.#flying.keys()
+  }
+
+  claiming(token: string): boolean {
+    return this.#flying.has(token)
+  }
+
+  /** There may be something to claim. */
+  wake(): void {
+    this.#wakes += 1
+    this.#hungry = true
+    this.pump()
+  }
+
+  stop(): void {
+    clearTimeout(this.#fullTimer)
+    this.pumpSoon()
+  }
+
+  /** Sends what there is to send once the present turn of the event loop is over, so that its outcomes travel together. */
+  pumpSoon(): void {
+    if (this.#pumpQueued) return
+    this.#pumpQueued = true
+    setImmediate(() => {
+      this.#pumpQueued = false
+      this.pump()
+    })
+  }
+
+  pump(): void {
+    const wait = this.#notBefore - performance.now()
+    if (wait > 0) return this.#pumpIn(wait)
+    while (this.#flying.size < 2) {
+      const settling = this.#settler.settlements.waiting
+      const limit = this.#hungry ? this.#demand() : 0
+      if (settling === 0 && limit === 0) return
+      if (this.#flying.size === 1 && settling < worthASecondCall && limit < worthASecondCall) return
+      void this.#call(limit)
+    }
+  }
+
+  #pumpIn(ms: number): void {
+    if (this.#retryTimer) return
+    this.#retryTimer = setTimeout(() => {
+      this.#retryTimer = undefined
+      this.pump()
+    }, ms)
+  }
+
+  /** Jobs to ask for: what is wanted, less what is held or asked for already. */
+  #demand(): number {
+    let asked = 0
+    for (const limit of this.#flying.values()) asked += limit
+    return Math.max(0, Math.min(this.#rules.wanted() - this.#rules.inHand() - asked, mostClaims))
+  }
+
+  async #call(limit: number): Promise<void> {
+    const batch = this.#settler.settlements.take(mostSettlements)
+    const token = randomUUID()
+    const worker = this.#home.identity()
+    const floors = limit > 0 ? this.#floors.next() : noFloors
+    const wakes = this.#wakes
+    this.#flying.set(token, limit)
+    try {
+      const { claimed, summary } = await this.#send(worker, batch, token, limit, floors)
+      this.#failures = 0
+      this.#settler.settlements.confirm(batch)
+      this.#settler.confirmed(batch, summary)
+      this.#rules.accept(claimed, token, worker)
+      if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
+    } catch (error) {
+      await this.#failed(batch, error, limit)
+    } finally {
+      this.#flying.delete(token)
+    }
+    this.#rules.after()
+    this.pump()
+  }
+
+  #send(worker: Identity, batch: readonly Unsettled[], token: string, limit: number, floors: Floors) {
+    const { db, names } = this.#home.context
+    return cycle(db, names, {
+      worker: worker.incarnation,
+      workerId: worker.id,
+      queue: this.#queue,
+      settle: batch.map((one) => one.settlement),
+      token,
+      limit,
+      except: limit > 0 ? this.#rules.except() : null,
+      floors,
+    })
+  }
+
+  /** Whether to ask again at once, when a full scan is affordable, or when somebody wakes us. */
+  #learn(
+    claimed: readonly ClaimedRow[],
+    limit: number,
+    summary: CycleSummary,
+    floors: Floors,
+    wakes: number,
+    worker: Identity,
+  ): void {
+    if (!summary.alive && summary.paused !== null) return this.#home.leaseLost(worker.incarnation)
+    this.#rules.told(summary)
+    this.#floors.learn(claimed, floors, summary.scanMs)
+    if (claimed.length === limit) return
+    this.#hungry = wakes !== this.#wakes
+    if (floors.ranks.length === 0) return
+    // Nothing behind the floors; what committed late may be before them.
+    clearTimeout(this.#fullTimer)
+    this.#fullTimer = setTimeout(() => this.wake(), Math.max(1, this.#floors.untilFull()))
+  }
+
+  async #failed(batch: readonly Unsettled[], error: unknown, limit: number): Promise<void> {
+    if (limit > 0) this.#home.reconcileSoon()
+    const why = verdict(error)
+    if (why === "data" && batch.length > 0) return this.#isolate(batch, error)
+    this.#settler.settlements.putBack(batch)
+    this.#failures += 1
+    if (why === "partition") {
+      await this.#home.repair(error).catch(() => {})
+      if (this.#failures === 1) return
+    }
+    this.#backOff(error)
+  }
+
+  #backOff(error: unknown): void {
+    const wait = Math.round(backoffDelay(retries, this.#failures)) + 10
+    this.#notBefore = performance.now() + wait
+    const level = verdict(error) === "fatal" ? "error" : this.#failures === 1 ? "warn" : "debug"
+    this.#home.context.log[level](`queue "${this.#queue}": a call to the database failed; trying again`, {
+      error: String(error),
+      inMs: wait,
+      unsaved: this.#settler.settlements.size,
+    })
+  }
+
+  /** Finds by halving the outcome that cannot be stored, and stores that finish without what it left. */
+  async #isolate(batch: readonly Unsettled[], error: unknown): Promise<void> {
+    this.#settler.settlements.confirm(batch)
+    this.#isolating += 1
+    await this.#halve(batch, error)
+    this.#isolating -= 1
+  }
+
+  async #halve(batch: readonly Unsettled[], error: unknown): Promise<void> {
+    if (batch.length === 1) return this.#strip(batch[0]!, error)
+    const middle = batch.length >> 1
+    for (const half of [batch.slice(0, middle), batch.slice(middle)]) {
+      try {
+        const { summary } = await this.#send(this.#home.identity(), half, randomUUID(), 0, noFloors)
+        this.#settler.confirmed(half, summary)
+      } catch (again) {
+        if (verdict(again) === "data") await this.#halve(half, again)
+        else for (const one of half) this.#settler.settlements.add(one)
+      }
+    }
+  }
+
+  #strip(one: Unsettled, error: unknown): void {
+    this.#home.context.log.error(`job ${one.settlement.id}: its outcome could not be stored as it was`, {
+      error: String(error),
+    })
+    one.settlement = stripped(one, String(error))
+    this.#settler.settlements.add(one)
+  }
+}

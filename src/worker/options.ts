@@ -1,0 +1,100 @@
+import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import type { Handler } from "../model/definition.ts"
+import { failure } from "../model/errors.ts"
+import type { Executor } from "../model/executor.ts"
+import type { Plugin } from "../model/plugin.ts"
+
+const isObject = (given: unknown): string | undefined =>
+  typeof given === "object" && given !== null ? undefined : "must be an object"
+
+export const workerOptions = {
+  /** Names this worker; unique among live ones. Default: a random UUID. */
+  id: text({ doc: "Names this worker; unique among live ones. Default: a random UUID." }),
+  /** Tags that queues are placed by, beside the automatic ones. */
+  tags: list(text({ doc: "A tag." }), {
+    default: [],
+    doc: "Tags that queues are placed by, beside the automatic ones.",
+  }),
+  /** Handlers, made by `definition.handler(…)` or `definition.batch(…)`. */
+  handlers: list(value<Handler>({ type: "handler", doc: "A handler." }), {
+    default: [],
+    doc: "Handlers, made by `definition.handler(…)` or `definition.batch(…)`.",
+  }),
+  /** Executors by name, beside `async`. */
+  executors: value<Readonly<Record<string, Executor>>>({
+    type: "object",
+    default: {},
+    doc: "Executors by name, beside `async`.",
+    check: isObject,
+  }),
+  /** Hooks around jobs. */
+  plugins: list(value<Plugin>({ type: "plugin", doc: "A plugin.", check: isObject }), {
+    default: [],
+    doc: "Hooks around jobs.",
+  }),
+  /** How often the lease is renewed. */
+  heartbeat: duration({ default: "5s", min: 50, doc: "How often the lease is renewed." }),
+  /** How long claims stay valid without a renewal; at least two heartbeats. */
+  lease: duration({
+    default: "30s",
+    min: 100,
+    doc: "How long claims stay valid without a renewal; at least two heartbeats.",
+  }),
+  /** How often the queues' rows are read again, beside notifications. */
+  queuePoll: duration({
+    default: "10s",
+    min: 50,
+    doc: "How often the queues' rows are read again, beside notifications.",
+  }),
+  /** How often dead workers' claims are looked for. */
+  sweep: duration({ default: "10s", min: 50, doc: "How often dead workers' claims are looked for." }),
+  /** How long `stop()` lets jobs finish before it fires their signals. */
+  shutdownTimeout: duration({
+    default: "30s",
+    doc: "How long `stop()` lets jobs finish before it fires their signals.",
+  }),
+  /** How long a handler may go on after its signal fired, before its job is settled without it. */
+  grace: duration({
+    default: "5s",
+    doc: "How long a handler may go on after its signal fired, before its job is settled without it.",
+  }),
+  /** An event loop blocked for longer ends the process (only with `dsn`); 0: never. */
+  hangTimeout: duration({
+    default: "5m",
+    doc: "An event loop blocked for longer ends the process (only with `dsn`); 0: never.",
+  }),
+  /** A job that was lost with its worker so many times fails. */
+  maxCrashes: integer({
+    default: 3,
+    min: 1,
+    max: 1_000_000,
+    doc: "A job that was lost with its worker so many times fails.",
+  }),
+  /** SIGTERM and SIGINT stop the worker; a second one forces it. Default: on for `run()`, off for `start()`. */
+  signals: boolean({
+    doc: "SIGTERM and SIGINT stop the worker; a second one forces it. Default: on for `run()`, off for `start()`.",
+  }),
+}
+
+export type WorkerOptions = OptionsInput<typeof workerOptions>
+
+/** What other systems call these, and where else to look. */
+const hints = {
+  worker_id: "id",
+  concurrency: "Concurrency belongs to a queue: app.declareQueue({ name, concurrency }).",
+  queues: "Queues belong to the app: new Millrace({ queues }).",
+  heartbeat_poll_interval: "heartbeat",
+  heartbeat_timeout: "lease",
+  shutdown_timeout: "shutdownTimeout",
+}
+
+/** @throws MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_DURATION. */
+export function parseWorker(given: WorkerOptions) {
+  const options = parseOptions("Worker", workerOptions, given, hints)
+  const { lease, heartbeat } = options
+  if (lease >= 2 * heartbeat) return options
+  throw failure(
+    "MILLRACE_BAD_OPTION",
+    `Worker.lease (${lease} ms) must be at least two heartbeats (2 × ${heartbeat} ms), or one lost renewal loses all jobs.`,
+  )
+}
