@@ -16,7 +16,7 @@ import { names } from "../postgres/sql.ts"
 import type { Notice } from "../postgres/notify.ts"
 import { context, type Context } from "./context.ts"
 import { Notices } from "./notices.ts"
-import { insert, maxRows, Pusher, type Placed } from "./pusher.ts"
+import { insert, isKeyBusy, keyBusy, maxRows, Pusher, type Placed } from "./pusher.ts"
 import { Reference } from "./reference.ts"
 import { Waiter } from "./waiter.ts"
 
@@ -194,7 +194,9 @@ export class Millrace implements AsyncDisposable {
   ): Promise<Reference<Result>[]> {
     const { names: all, notices } = this.#open()
     const tx = fromTransaction(given)
-    const placed = await insert(tx, all, jobs, options.id !== undefined)
+    const placed = await insert(tx, all, jobs, options.id !== undefined).catch((error: unknown) => {
+      throw isKeyBusy(error) ? keyBusy(jobs[0]!, error) : error
+    })
     if (options.wake !== false) await notices.sendIn(tx, noticesOf(jobs))
     return placed.map((one) => this.#reference<Result>(one))
   }

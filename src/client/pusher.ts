@@ -107,7 +107,7 @@ export class Pusher {
         if (verdict(error) !== "retry") throw error
         failures += 1
         // A busy key must not hold up the others that travel with it.
-        if (sqlState(error) === lockTimeout && jobs.length > 1) throw error
+        if (isKeyBusy(error) && jobs.length > 1) throw error
         const wait = backoffDelay(retries, failures)
         if (performance.now() + wait > deadline || !(await abortableSleep(wait, this.#closed.signal)))
           throw unconfirmed(jobs, error)
@@ -119,7 +119,7 @@ export class Pusher {
 
 const lockTimeout = "55P03"
 
-const isolates = (error: unknown): boolean => verdict(error) === "data" || sqlState(error) === lockTimeout
+const isolates = (error: unknown): boolean => verdict(error) === "data" || isKeyBusy(error)
 
 /**
  * One attempt, on a pool or in the caller's transaction. A job whose key was held by one that finished before it could be
@@ -140,7 +140,7 @@ export async function insert(
   const placed = new Map<string, Placed>()
   let missing = jobs
   for (let round = 0; missing.length > 0; round++) {
-    if (round === 20) throw keyBusy(missing[0]!)
+    if (round === 20) throw keyUnseen(missing[0]!)
     for (const row of await insertUniqueJobs(db, names, missing, resend || round > 0)) {
       if (row.existing !== null)
         placed.set(row.id, { id: row.existing, queue: row.queue, name: row.name, duplicate: row.existing !== row.id })
@@ -150,20 +150,24 @@ export async function insert(
   return jobs.map((job) => placed.get(job.id)!)
 }
 
-const keyBusy = (job: NewJob) =>
+const keyUnseen = (job: NewJob) =>
   failure(
     "MILLRACE_KEY_BUSY",
     `The unique key of "${job.name}" is held by a job that this transaction cannot see. Use isolation level read committed, or push after the commit.`,
   )
 
+export const isKeyBusy = (error: unknown): boolean => sqlState(error) === lockTimeout
+
+/** Another transaction has inserted the key, and goes neither on nor back. */
+export const keyBusy = (job: NewJob, cause: unknown) =>
+  failure(
+    "MILLRACE_KEY_BUSY",
+    `Another transaction has held the unique key of "${job.name}" for too long; push it again later.`,
+    cause,
+  )
+
 function unconfirmed(jobs: readonly NewJob[], cause: unknown) {
-  if (sqlState(cause) === lockTimeout) {
-    return failure(
-      "MILLRACE_KEY_BUSY",
-      `Another transaction has held the unique key of "${jobs[0]!.name}" for too long; push it again later.`,
-      cause,
-    )
-  }
+  if (isKeyBusy(cause)) return keyBusy(jobs[0]!, cause)
   const ids = jobs.length === 1 ? `job ${jobs[0]!.id}` : `${jobs.length} jobs`
   return failure(
     "MILLRACE_PUSH_UNKNOWN",

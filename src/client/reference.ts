@@ -4,8 +4,9 @@ import { failure, type ErrorRecord } from "../model/errors.ts"
 import { parseMoment } from "../model/job-options.ts"
 import type { JobRecord } from "../model/job.ts"
 import { finalStates } from "../model/state.ts"
-import { cancelJobs, findJobs, retryJob, updateJob } from "../postgres/jobs.ts"
-import { sqlState } from "../postgres/sqlstate.ts"
+import { ensurePartitions } from "../postgres/history.ts"
+import { cancelJobs, findJobs, retentionsInUse, retryJob, updateJob } from "../postgres/jobs.ts"
+import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Context } from "./context.ts"
 import { recordOf } from "./record.ts"
 
@@ -73,18 +74,28 @@ export class Reference<Result = unknown> {
    * @throws MILLRACE_UNKNOWN_JOB.
    */
   async cancel(reason?: string): Promise<Cancelled> {
-    const { db, names, notices } = this.#context
-    const [row] = await cancelJobs(
-      db,
-      names,
-      this.queue ?? null,
-      [this.id],
-      reason?.slice(0, 2_000).replaceAll("\0", "") ?? null,
-    )
+    const { notices } = this.#context
+    const text = reason?.slice(0, 2_000).replaceAll("\0", "") ?? null
+    const [row] = await this.#cancel(text).catch(async (error: unknown) => {
+      if (verdict(error) !== "partition") throw error
+      await this.#makePartition()
+      return this.#cancel(text)
+    })
     if (!row) throw unknownJob(this.id)
     if (row.outcome === "requested") notices.send({ kind: "cancel", about: this.id })
     if (row.awaited) notices.send({ kind: "done", about: this.id })
     return row.outcome
+  }
+
+  #cancel(reason: string | null) {
+    const { db, names } = this.#context
+    return cancelJobs(db, names, this.queue ?? null, [this.id], reason)
+  }
+
+  /** The history had no room for this job's retention yet. */
+  async #makePartition(): Promise<void> {
+    const { db, names } = this.#context
+    await ensurePartitions(db, names, await retentionsInUse(db, names, [this.id]))
   }
 
   /**

@@ -375,11 +375,12 @@ export async function unblockHandled(db: Connection, names: Names, handled: read
   return found.map((row) => row.queue)
 }
 
-/** Every retention, in seconds, that a running job may need a partition for. */
-export async function retentionsInUse(db: Connection, names: Names): Promise<number[]> {
+/** Every retention, in seconds, of these jobs; without ids, of all running ones. */
+export async function retentionsInUse(db: Connection, names: Names, ids?: readonly string[]): Promise<number[]> {
   const { rows: found } = await db.query<{ keep: number }>(
     `select distinct keep from ${names.of("jobs")} j, unnest(array[j.keep_s, j.keep_failed_s]) as keep
-     where j.state = 'running'`,
+     where ${ids ? "j.id = any($1::uuid[])" : "j.state = 'running'"}`,
+    ids ? [plainArray(ids)] : [],
   )
   return found.map((row) => row.keep)
 }

@@ -83,26 +83,19 @@ export interface RecoveredRow {
   worker: string | null
 }
 
-/** Takes claims back from one dead worker; empty when there is none, or others are at it. */
+/** Takes claims back from one dead worker. Undefined: there is none, or others are at it. */
 export async function recover(
   db: Connection,
   names: Names,
   limit: number,
   maxCrashes: number,
-): Promise<RecoveredRow[]> {
+): Promise<RecoveredRow[] | undefined> {
   const { rows } = await db.query<RecoveredRow>(`select * from ${names.of("recover_1")}($1, $2)`, [limit, maxCrashes])
-  return rows
+  return rows.length === 0 ? undefined : rows.slice(0, -1)
 }
 
 /** Takes back claims of workers that have no row any more. */
 export async function recoverOrphans(db: Connection, names: Names, limit: number): Promise<RecoveredRow[]> {
   const { rows } = await db.query<RecoveredRow>(`select * from ${names.of("recover_orphans_1")}($1)`, [limit])
   return rows
-}
-
-export async function anyExpired(db: Connection, names: Names): Promise<boolean> {
-  const { rows } = await db.query<{ some: boolean }>(
-    `select exists (select 1 from ${names.of("workers")} where expires_at < now()) as some`,
-  )
-  return rows[0]?.some ?? false
 }

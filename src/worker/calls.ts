@@ -166,7 +166,10 @@ export class Calls {
     wakes: number,
     worker: Identity,
   ): void {
-    if (!summary.alive && summary.paused !== null) return this.#home.leaseLost(worker.incarnation)
+    if (!summary.alive && summary.paused !== null) {
+      this.#hungry = false // until the worker is in again, and wakes us
+      return this.#home.leaseLost(worker.incarnation)
+    }
     this.#rules.told(summary)
     this.#floors.learn(claimed, floors, summary.scanMs)
     if (claimed.length === limit) return

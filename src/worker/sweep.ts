@@ -1,7 +1,9 @@
 import type { Context } from "../client/context.ts"
+import { retentionsInUse } from "../postgres/jobs.ts"
+import { verdict } from "../postgres/sqlstate.ts"
 import { dropExpiredPartitions, ensurePartitions } from "../postgres/history.ts"
 import { undeclaredQueues } from "../postgres/queues.ts"
-import { anyExpired, recover, recoverOrphans, type RecoveredRow } from "../postgres/workers.ts"
+import { recover, recoverOrphans, type RecoveredRow } from "../postgres/workers.ts"
 
 /*
  * What some worker must do now and then, and any number may do at once: take dead workers' claims back, keep the history's
@@ -14,27 +16,30 @@ const atOnce = 500
 export async function takeBackClaims(context: Context, maxCrashes: number): Promise<RecoveredRow[]> {
   const { db, names, notices, log } = context
   const all: RecoveredRow[] = []
-  for (;;) {
-    const rows = await recover(db, names, atOnce, maxCrashes)
+  for (let rows; (rows = await healed(context, () => recover(db, names, atOnce, maxCrashes)));) all.push(...rows)
+  for (let more = true; more;) {
+    const rows = await healed(context, () => recoverOrphans(db, names, atOnce))
     all.push(...rows)
-    if (rows.length === 0 && !(await anyExpired(db, names))) break
-    if (rows.length === 0) break // somebody else is at it, or holds the rows
-  }
-  for (;;) {
-    const rows = await recoverOrphans(db, names, atOnce)
-    all.push(...rows)
-    if (rows.length < atOnce) break
+    more = rows.length === atOnce
   }
   for (const about of new Set(all.map((row) => row.queue))) notices.send({ kind: "ready", about })
   if (all.length > 0) {
     const failed = all.filter((row) => row.state === "failed").length
-    log.warn("claims of lost workers were taken back", {
-      jobs: all.length,
-      failed,
-      workers: [...new Set(all.map((row) => row.worker))],
-    })
+    const workers = [...new Set(all.map((row) => row.worker))]
+    log.warn("claims of lost workers were taken back", { jobs: all.length, failed, workers })
   }
   return all
+}
+
+/** Runs a statement that may move running jobs to the history; when it lacks a partition, makes it and runs again. */
+async function healed<T>({ db, names }: Context, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run()
+  } catch (error) {
+    if (verdict(error) !== "partition") throw error
+    await ensurePartitions(db, names, await retentionsInUse(db, names))
+    return run()
+  }
 }
 
 /** Keeps partitions ahead of these retentions (seconds) and drops those whose every row may go. */

@@ -2,6 +2,7 @@ import pg from "pg"
 import { abortableSleep } from "../../lib/signal.ts"
 import { backoffDelay } from "../../lib/backoff.ts"
 import { MillraceError } from "../../lib/error.ts"
+import { Semaphore } from "../../lib/semaphore.ts"
 import type { CallerTransaction, Connection, Database, ListenEvents, Listening, Rows } from "../../model/database.ts"
 
 /**
@@ -10,7 +11,7 @@ import type { CallerTransaction, Connection, Database, ListenEvents, Listening, 
  */
 export interface PgPool {
   connect(): Promise<PgClient>
-  readonly options?: object
+  readonly options?: { readonly max?: number }
   readonly Client?: unknown
   on?(event: "error", listener: (error: Error) => void): unknown
   end(): Promise<void>
@@ -79,9 +80,12 @@ function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions
     client.release()
     return result
   }
+  // Transactions last as long as somebody's code in them: two connections stay free for single statements, so that
+  // outcomes and renewals never wait for a handler.
+  const permits = new Semaphore(Math.max(1, (pool.options?.max ?? 10) - 2))
   return {
     query,
-    transaction: (run) => transaction(pool, timeout, run),
+    transaction: (run) => permits.with(() => transaction(pool, timeout, run)),
     listen: (channel, events) => listen(listenConfig, channel, events),
     close: () => pool.end(),
     ...(dsn === undefined ? {} : { dsn }),

@@ -230,7 +230,7 @@ $$`
  */
 function pushUnique({ schema: s }: Names): string {
   return `create function ${s}.push_unique_1(p_ids uuid[], p_kind integer[], p_payloads json, p_kinds json, p_resend boolean)
-returns table (id uuid, existing uuid, queue text, name text) language plpgsql ${pinned} as $$
+returns table (id uuid, existing uuid, queue text, name text) language plpgsql ${pinned} set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
   finished uuid[];
@@ -485,6 +485,7 @@ begin
   if not exists (select 1 from ${s}.jobs j where j.state = 'running' and j.worker = v_dead) then
     delete from ${s}.workers w where w.incarnation = v_dead;
   end if;
+  return query select null::uuid, null::text, null::text, v_name; -- somebody was dead, with or without jobs
 end
 $$`
 }
