@@ -178,7 +178,7 @@ const cancelled = (record: JobRecord) =>
 const jobFailed = (record: JobRecord) =>
   failure(
     "MILLRACE_JOB_FAILED",
-    `Job ${record.id} ("${record.name}") failed after ${record.attempts} attempts: ${record.errors.at(-1)?.message ?? "no error was kept"}`,
+    `Job ${record.id} ("${record.name}") failed after ${record.attempts === 1 ? "1 attempt" : `${record.attempts} attempts`}: ${record.errors.at(-1)?.message ?? "no error was kept"}`,
     lastError(record),
   )
 

@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process"
+import fs from "node:fs"
+import path from "node:path"
+import { promisify } from "node:util"
+import { expect, test } from "vitest"
+import { testDatabase } from "./support/database.ts"
+
+const root = path.resolve(import.meta.dirname, "..")
+
+/** Runs a compiled example against a database of its own, as a user would. */
+async function run(example: string): Promise<string> {
+  const database = await testDatabase()
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [path.join(root, "build/examples", `${example}.js`)], {
+      env: { ...process.env, DATABASE_URL: database.url },
+      timeout: 60_000,
+    })
+    return stdout
+  } finally {
+    await database.close()
+  }
+}
+
+const expected: Record<string, string> = {
+  "quick-start": "hello Ada, attempt 1\n",
+  "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
+  "web-server": '202 succeeded {"bytes":7}\n',
+  "when-it-fails": [
+    "reached Ada at attempt 3",
+    'Job … ("call") failed after 1 attempt: no such customer',
+    "report of May, attempt 1",
+    "[ 1, 2, 3 ]",
+    'Job … ("slow") was cancelled: no longer needed',
+    "",
+  ].join("\n"),
+}
+
+test.each(Object.keys(expected))("the example %s runs and prints what it says", async (example) => {
+  expect(await run(example)).toBe(expected[example])
+})
+
+test("every example has its expected output here", () => {
+  const files = fs.readdirSync(path.join(root, "examples")).filter((name) => name.endsWith(".ts"))
+  expect(files.map((name) => name.replace(/\.ts$/, "")).sort()).toEqual(Object.keys(expected).sort())
+})
+
+test("the README's first example is examples/quick-start.ts, and no longer than 30 lines", () => {
+  const readme = fs.readFileSync(path.join(root, "README.md"), "utf8")
+  const source = fs.readFileSync(path.join(root, "examples/quick-start.ts"), "utf8")
+  expect(/```ts\n([\s\S]*?)```/.exec(readme)?.[1]).toBe(source)
+  expect(source.trim().split("\n").length).toBeLessThanOrEqual(30)
+})
