@@ -1,3 +1,4 @@
+import { Signal } from "../lib/signal.ts"
 import type { Connection, Database, Listening } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import { decodeNotice, sendNotices, type Notice } from "../postgres/notify.ts"
@@ -30,8 +31,7 @@ export class Notices {
   #window = shortWindow
   #timer: NodeJS.Timeout | undefined
   #listening: Listening | undefined
-  #heard: (() => void) | undefined
-  /** Whether a notification of our own has come back: false until the self-test has passed. */
+  readonly #heard = new Signal()
   #arrives = false
 
   constructor(db: Database, names: Names, log: Logger, enabled: boolean) {
@@ -94,44 +94,36 @@ export class Notices {
   #listen(): Listening {
     return this.#db.listen(this.#names.channel, {
       message: (payload) => {
+        this.#arrives = true
+        this.#heard.notify()
         const notice = decodeNotice(payload)
-        if (notice?.kind === "test") return this.#heard?.()
-        if (notice) for (const subscriber of this.#subscribers) subscriber.notice(notice)
+        if (!notice || notice.kind === "test") return
+        for (const subscriber of this.#subscribers) subscriber.notice(notice)
       },
       listening: () => {
-        for (const subscriber of this.#subscribers) subscriber.resync?.()
-        this.#ready?.()
+        this.#probe()
+        this.#resync()
       },
       lost: (error) => {
         this.#arrives = false
         this.#log.warn("the listening connection was lost; polling until it is back", { error: String(error) })
-        for (const subscriber of this.#subscribers) subscriber.resync?.()
+        this.#resync()
       },
     })
   }
 
-  #ready: (() => void) | undefined
+  #resync(): void {
+    for (const subscriber of this.#subscribers) subscriber.resync?.()
+  }
 
-  /**
-   * Waits until the session listens, then sends itself a notice. False when it does not come back within `ms`: a pooler
-   * in transaction mode accepts LISTEN and delivers nothing.
-   */
-  async selfTest(ms: number): Promise<boolean> {
-    if (!this.#enabled) return false
-    const heard = new Promise<boolean>((resolve) => {
-      this.#heard = () => {
-        this.#arrives = true
-        resolve(true)
-      }
-      setTimeout(resolve, ms, false).unref()
-    })
-    const probe = () => void sendNotices(this.#db, this.#names, [{ kind: "test", about: "self" }]).catch(() => {})
-    this.#ready = probe
-    probe()
-    const result = await heard
-    this.#heard = undefined
-    this.#ready = undefined
-    return result
+  /** Sends ourselves a notice: a pooler in transaction mode accepts LISTEN and delivers nothing, without an error. */
+  #probe(): void {
+    sendNotices(this.#db, this.#names, [{ kind: "test", about: "self" }]).catch(() => {})
+  }
+
+  /** Waits until a notification has arrived; false when none does within `ms`. */
+  async arriveWithin(ms: number): Promise<boolean> {
+    return this.#arrives || (await this.#heard.wait(ms)) || this.#arrives
   }
 
   async close(): Promise<void> {

@@ -362,17 +362,22 @@ export async function namesHandledElsewhere(db: Connection, names: Names, worker
 }
 
 /** Makes jobs ready again that were parked because no worker had a handler for their name. Returns their queues. */
-export async function unblockHandled(db: Connection, names: Names, handled: readonly string[]): Promise<string[]> {
-  const { rows: found } = await db.query<{ queue: string }>(
-    `with woken as (
-       update ${names.of("jobs")} set state = 'pending', blocked_by = null, ready_at = now()
-       where id = any(array(select id from ${names.of("jobs")}
-         where state = 'blocked' and blocked_by = 'handler' and name = any($1::text[]) order by id limit 1000 for update skip locked))
-       returning queue)
-     select distinct queue from woken`,
-    [textArray(handled)],
-  )
-  return found.map((row) => row.queue)
+export async function unblockHandled(db: Connection, names: Names, handled: readonly string[]): Promise<Set<string>> {
+  const queues = new Set<string>()
+  for (;;) {
+    const { rows: found } = await db.query<{ queue: string; count: number }>(
+      `with woken as (
+         update ${names.of("jobs")} set state = 'pending', blocked_by = null, ready_at = now()
+         where id = any(array(select id from ${names.of("jobs")}
+           where state = 'blocked' and blocked_by = 'handler' and name = any($1::text[])
+           order by id limit 1000 for update skip locked))
+         returning queue)
+       select queue, count(*) as count from woken group by queue`,
+      [textArray(handled)],
+    )
+    for (const row of found) queues.add(row.queue)
+    if (found.reduce((sum, row) => sum + row.count, 0) < 1_000) return queues
+  }
 }
 
 /** Every retention, in seconds, of these jobs; without ids, of all running ones. */

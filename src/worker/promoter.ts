@@ -2,6 +2,8 @@ import { promote } from "../postgres/jobs.ts"
 import type { Home } from "./home.ts"
 
 const batch = 500
+/** Later than that, a poll looks first, ms. */
+const longest = 60_000
 
 /** Makes a queue's due jobs ready: at each poll, when somebody pushes one for later, and by a timer on the nearest. */
 export class Promoter {
@@ -9,6 +11,7 @@ export class Promoter {
   readonly #queue: string
   readonly #promoted: () => void
   #timer: NodeJS.Timeout | undefined
+  #timerAt = Infinity
   #passing: Promise<void> | undefined
   #again = false
   #stopped = false
@@ -55,8 +58,23 @@ export class Promoter {
 
   #wait(nextMs: number | null): void {
     clearTimeout(this.#timer)
-    if (nextMs === null || this.#stopped || nextMs > 60_000) return // the poll looks again by then
-    this.#timer = setTimeout(() => this.look(), Math.max(1, Math.ceil(nextMs)))
+    this.#timerAt = Infinity
+    if (nextMs !== null) this.within(nextMs)
+  }
+
+  /** A job is due in so many milliseconds: looks then, unless it will look sooner. */
+  within(ms: number): void {
+    const at = performance.now() + ms
+    if (this.#stopped || at >= this.#timerAt || ms > longest) return
+    clearTimeout(this.#timer)
+    this.#timerAt = at
+    this.#timer = setTimeout(
+      () => {
+        this.#timerAt = Infinity
+        this.look()
+      },
+      Math.max(1, Math.ceil(ms)),
+    )
   }
 
   stop(): void {

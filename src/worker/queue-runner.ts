@@ -45,7 +45,10 @@ export class QueueRunner {
     this.#queue = queue
     this.#ahead = new ClaimAhead(queue.claimAhead)
     this.held = new Held(() => this.#calls.busy || this.#settler.busy)
-    this.#settler = new Settler(home, name, this.held, () => this.#calls.pumpSoon())
+    this.#settler = new Settler(home, name, this.held, {
+      added: () => this.#calls.pumpSoon(),
+      dueIn: (ms) => this.#promoter.within(ms),
+    })
     this.#foreign = new ForeignNames(home, name, this.#settler)
     this.#promoter = new Promoter(home, name, () => this.wake())
     this.#slots = new Slots(home, executor, this.#settler, {

@@ -154,7 +154,7 @@ export class Running implements Attempt {
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {
     const job = await preparePush(definition, options, { maxPayload: this.#host.maxPayload })(payload)
-    if (this.decided)
+    if (this.decided || this.completed)
       throw failure("MILLRACE_LEASE_LOST", `Job ${this.id} has ended; a job pushed now would not belong to it.`)
     this.pushes.push(job)
     return { id: job.id }

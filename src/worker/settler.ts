@@ -9,6 +9,13 @@ import { SettleLane } from "./settle-lane.ts"
 import { accepted, Settlements, type Unsettled } from "./settlements.ts"
 import { completeIn, leaseLost } from "./transaction.ts"
 
+export interface SettlerEvents {
+  /** There is something to send. */
+  added(): void
+  /** A job was put off for so long, ms. */
+  dueIn(ms: number): void
+}
+
 /**
  * From a handler's report to a confirmed outcome: lets the hooks see it, has it decided, and sends it on its way, with
  * the next call or, when something must be committed with it, on a lane of its own.
@@ -19,14 +26,13 @@ export class Settler {
   readonly #home: Home
   readonly #held: Held
   readonly #lane: SettleLane
-  readonly #added: () => void
+  readonly #events: SettlerEvents
   #checking = 0
 
-  /** @param added told when there is something to send. */
-  constructor(home: Home, queue: string, held: Held, added: () => void) {
+  constructor(home: Home, queue: string, held: Held, events: SettlerEvents) {
     this.#home = home
     this.#held = held
-    this.#added = added
+    this.#events = events
     this.#lane = new SettleLane({
       home,
       queue,
@@ -93,7 +99,7 @@ export class Settler {
     if (this.#needsLane(attempt, decision)) this.#lane.add(one)
     else {
       this.settlements.add(one)
-      this.#added()
+      this.#events.added()
     }
   }
 
@@ -110,7 +116,10 @@ export class Settler {
   /** The database has answered: these outcomes are recorded, or were not this worker's to record any more. */
   confirmed(batch: readonly Unsettled[], summary: CycleSummary): void {
     const { notices, log } = this.#home.context
-    for (const { attempt } of batch) this.#held.remove(attempt)
+    for (const { attempt, settlement } of batch) {
+      this.#held.remove(attempt)
+      if (settlement.delayMs !== undefined) this.#events.dueIn(settlement.delayMs)
+    }
     for (const id of summary.stale ?? [])
       log.debug(`job ${id}: its claim was not valid any more, its outcome changed nothing`)
     for (const about of summary.awaited ?? []) notices.send({ kind: "done", about })

@@ -2,6 +2,7 @@ import { backoffDelay } from "../lib/backoff.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import type { Context } from "../client/context.ts"
 import type { Transaction } from "../model/database.ts"
+import { isDirective } from "../model/outcome.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
 import { claimStatus, cycle, noFloors } from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
@@ -28,6 +29,8 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
   try {
     await home.context.db.transaction(async (tx) => {
       const returned = await run(tx)
+      // Nothing that ends otherwise than well may commit: it is obeyed after the rollback.
+      if (isDirective(returned)) throw returned
       const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
       completion = { value, awaited: await settleIn(tx, home, attempt, value) }
     })

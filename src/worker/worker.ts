@@ -9,6 +9,7 @@ import type { Executor } from "../model/executor.ts"
 import { checkName } from "../model/name.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
+import { ensurePartitions } from "../postgres/history.ts"
 import { requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
 import { verdict } from "../postgres/sqlstate.ts"
@@ -143,7 +144,7 @@ export class Worker implements AsyncDisposable {
     for (const queue of [...listed, ...[...new Set(named)].map((name) => parseQueue(name))]) {
       await declareQueue(db, names, queue, false)
     }
-    await tendHistory(this.#context, this.#retentions())
+    await ensurePartitions(db, names, this.#retentions())
   }
 
   #retentions(): number[] {
@@ -158,7 +159,7 @@ export class Worker implements AsyncDisposable {
   async #listen(): Promise<void> {
     const { notices, log } = this.#context
     this.#unsubscribe = notices.subscribe({ notice: (notice) => this.#heard(notice), resync: () => this.#resync() })
-    if (!notices.enabled || (await notices.selfTest(listenWithin))) return
+    if (!notices.enabled || (await notices.arriveWithin(listenWithin))) return
     log.warn(
       "notifications do not arrive here, so jobs are found by polling: latency is the queues' pollInterval. A pooler in " +
         "transaction mode accepts LISTEN and delivers nothing; give a direct connection as `dsn`, or set `notifications: false`.",
@@ -186,14 +187,15 @@ export class Worker implements AsyncDisposable {
     this.#timers.every(sweep, () => this.#sweep())
     this.#timers.every(tendEvery, () => this.#tend())
     this.#timers.once("sweep", 0, () => this.#sweep())
+    this.#timers.once("tend", 1_000, () => this.#tend())
   }
 
   /** After the queues' rows were read. */
   async #queuesLoaded(): Promise<void> {
     const { db, names, notices } = this.#context
     await this.#membership.announce(this.queues)
-    const woken = await unblockHandled(db, names, [...this.#registry.keys()])
-    for (const about of woken) notices.send({ kind: "ready", about })
+    for (const about of await unblockHandled(db, names, [...this.#registry.keys()]))
+      notices.send({ kind: "ready", about })
     for (const runner of this.#queues.active()) await runner.review()
   }
 
@@ -224,7 +226,7 @@ export class Worker implements AsyncDisposable {
   async #repair(error: unknown): Promise<void> {
     if (verdict(error) !== "partition") return
     const { db, names } = this.#context
-    await tendHistory(this.#context, [...this.#retentions(), ...(await retentionsInUse(db, names))])
+    await ensurePartitions(db, names, [...this.#retentions(), ...(await retentionsInUse(db, names))])
   }
 
   // ---- stopping -----------------------------------------------------------------------------------------------------
