@@ -1,0 +1,62 @@
+// millrace with its default settings: nothing tuned, history kept.
+import { readFileSync } from "node:fs"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+import { Millrace, defineJob } from "millrace"
+import { Worker } from "millrace/worker"
+import { root } from "../root.ts"
+import type { Handle, Payload, Producer, Running, Side, WorkerOptions } from "../side.ts"
+
+const noop = defineJob<Payload>({ name: "noop", queue: "default" })
+
+export function load(): Promise<Side> {
+  return Promise.resolve({
+    versions: { millrace: version(join(root, "package.json")), pg: version(require.resolve("pg/package.json")) },
+    sql: {
+      unfinished: "select exists (select from millrace.jobs) as found",
+      waiting: "select count(*)::int as count from millrace.jobs",
+      succeeded: "select count(*)::int as count from millrace.jobs_history where state = 'succeeded'",
+    },
+    async migrate(url) {
+      const app = connect(url)
+      await app.migrate()
+      await app.close()
+    },
+    producer,
+    worker,
+  })
+}
+
+function producer(url: string): Promise<Producer> {
+  const app = connect(url)
+  return Promise.resolve({
+    push: (payload) => app.push(noop, payload),
+    pushMany: (payloads) => app.pushMany(noop, payloads),
+    close: () => app.close(),
+  })
+}
+
+async function worker(url: string, options: WorkerOptions, handle: Handle): Promise<Running> {
+  const app = connect(url)
+  if (options.concurrency !== undefined) {
+    await app.declareQueue({ name: "default", concurrency: options.concurrency }, { upsert: true })
+  }
+  const running = new Worker(app, { handlers: [noop.handler((payload) => handle(payload))] })
+  await running.start()
+  return {
+    async stop() {
+      await running.stop()
+      await app.close()
+    },
+  }
+}
+
+function connect(url: string): Millrace {
+  return new Millrace({ dsn: url, logger: false })
+}
+
+const require = createRequire(import.meta.url)
+
+function version(file: string): string {
+  return (JSON.parse(readFileSync(file, "utf8")) as { version: string }).version
+}
