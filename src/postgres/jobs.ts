@@ -79,7 +79,7 @@ export interface Settlement {
 /** Where a scan of the ready index may start, per rank. Parallel arrays, ranks ascending. */
 export interface Floors {
   readonly ranks: readonly number[]
-  readonly ready: readonly string[]
+  readonly ready: readonly number[]
   readonly ids: readonly string[]
 }
 
@@ -109,7 +109,8 @@ export interface ClaimedRow {
   claims: number
   timeout_ms: number | null
   rank: number
-  floor: string | null
+  /** `ready_at` in seconds, exact to the microsecond. */
+  ready: number
   payload: string | null
   rest: string | null
 }
@@ -139,7 +140,7 @@ export async function cycle(
   const kept: Settlement[] = []
   for (const one of call.settle) (isKept(one) ? kept : ended).push(one)
   const { rows: found } = await db.query<ClaimedRow>(
-    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text::json, $9, $10, $11::text[], $12::integer[], $13::timestamptz[], $14::uuid[])`,
+    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text::json, $9, $10, $11::text[], $12::integer[], $13::float8[], $14::uuid[])`,
     [
       call.worker,
       call.workerId,
@@ -153,19 +154,30 @@ export async function cycle(
       call.limit,
       call.except && textArray(call.except),
       plainArray(call.floors.ranks),
-      textArray(call.floors.ready),
+      plainArray(call.floors.ready),
       plainArray(call.floors.ids),
     ],
   )
   const summary = JSON.parse(found.pop()!.rest!) as CycleSummary
-  return { claimed: found, summary }
+  return { claimed: inClaimOrder(found), summary }
 }
+
+/** Sorts by (rank, ready, id), the order of the ready index. Most replies are sorted already. */
+function inClaimOrder(rows: ClaimedRow[]): ClaimedRow[] {
+  for (let index = 1; index < rows.length; index++) {
+    if (claimOrder(rows[index - 1]!, rows[index]!) > 0) return rows.sort(claimOrder)
+  }
+  return rows
+}
+
+const claimOrder = (a: ClaimedRow, b: ClaimedRow): number =>
+  a.rank - b.rank || a.ready - b.ready || (a.id < b.id ? -1 : 1)
 
 const isKept = ({ state }: Settlement): boolean =>
   state === "retrying" || state === "scheduled" || state === "pending" || state === "blocked"
 
-/** JSON of what differs from "succeeded without a result"; values inside are JSON text already. */
-function details(settle: readonly Settlement[]): string {
+/** JSON of what differs from "succeeded without a result", null when nothing does; values inside are JSON text already. */
+function details(settle: readonly Settlement[]): string | null {
   const parts: string[] = []
   for (const one of settle) {
     if (one.state === "succeeded" && one.charge === 1 && one.result === undefined && one.meta === undefined) continue
@@ -177,7 +189,7 @@ function details(settle: readonly Settlement[]): string {
     if (one.blockedBy !== undefined) text += `,"blocked_by":${JSON.stringify(one.blockedBy)}`
     parts.push(`${text}}`)
   }
-  return `[${parts.join(",")}]`
+  return parts.length === 0 ? null : `[${parts.join(",")}]`
 }
 
 /** Makes due jobs of a queue ready, and tells in how many milliseconds the next one is due (null: none waits). */

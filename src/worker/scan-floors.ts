@@ -17,7 +17,7 @@ const atLeastEvery = 10_000
 const mostRanks = 16
 
 export class ScanFloors {
-  readonly #floors = new Map<number, { ready: string; id: string }>()
+  readonly #floors = new Map<number, { ready: number; id: string }>()
   #fullAt = -Infinity
   #fullCost = 0
 
@@ -37,18 +37,18 @@ export class ScanFloors {
     return this.#fullAt + Math.min(share * this.#fullCost, atLeastEvery) - now
   }
 
-  /** Learns from a reply: the last row of each rank carries its key. */
+  /** Learns from a reply, whose rows are in claim order. */
   learn(rows: readonly ClaimedRow[], used: Floors, scanMs: number, now = performance.now()): void {
     if (used.ranks.length === 0) {
       this.#fullAt = now
       this.#fullCost = scanMs
     }
-    for (const { rank, floor, id } of rows) {
-      if (floor === null) continue
+    rows.forEach(({ rank, ready, id }, index) => {
+      if (rows[index + 1]?.rank === rank) return // only the last one of each rank counts
       const known = this.#floors.get(rank)
-      if (!known || floor > known.ready || (floor === known.ready && id > known.id))
-        this.#floors.set(rank, { ready: floor, id })
-    }
+      if (!known || ready > known.ready || (ready === known.ready && id > known.id))
+        this.#floors.set(rank, { ready, id })
+    })
     if (this.#floors.size > mostRanks) this.#floors.clear()
   }
 }

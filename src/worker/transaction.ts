@@ -30,6 +30,7 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
     await home.context.db.transaction(async (tx) => {
       const returned = await run(tx)
       // Nothing that ends otherwise than well may commit: it is obeyed after the rollback.
+      // oxlint-disable-next-line typescript/only-throw-error -- a directive is thrown like an error, and is none
       if (isDirective(returned)) throw returned
       const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
       completion = { value, awaited: await settleIn(tx, home, attempt, value) }
