@@ -11,6 +11,8 @@ import type { Names } from "../postgres/sql.ts"
  */
 
 const shortWindow = 5
+/** From this many notices per window on, they are gathered for longer: nobody waits for one among so many. */
+const many = 16
 const longWindow = 25
 
 export interface NoticeEvents {
@@ -28,6 +30,8 @@ export class Notices {
   #pending = new Map<string, Notice>()
   #sending: Promise<void> | undefined
   #lastSent = -Infinity
+  /** Notices since the last sending, repeated ones included. */
+  #gathered = 0
   #window = shortWindow
   #timer: NodeJS.Timeout | undefined
   #listening: Listening | undefined
@@ -55,7 +59,13 @@ export class Notices {
     for (const subscriber of this.#subscribers) subscriber.notice(notice)
     if (!this.#enabled) return
     this.#pending.set(`${notice.kind} ${notice.about}`, notice)
-    if (this.#sending || this.#timer) return
+    this.#gathered += 1
+    this.#schedule()
+  }
+
+  /** Sends at once when the last sending is a window ago, else when it will be. */
+  #schedule(): void {
+    if (this.#sending || this.#timer || this.#pending.size === 0) return
     const wait = this.#lastSent + this.#window - performance.now()
     if (wait <= 0) this.#flush()
     else this.#timer = setTimeout(() => this.#flush(), wait)
@@ -72,7 +82,8 @@ export class Notices {
     if (this.#pending.size === 0 || this.#sending) return
     const notices = [...this.#pending.values()]
     this.#pending = new Map()
-    this.#window = performance.now() - this.#lastSent < 2 * this.#window ? longWindow : shortWindow
+    this.#window = this.#gathered >= many ? longWindow : shortWindow
+    this.#gathered = 0
     this.#lastSent = performance.now()
     this.#sending = sendNotices(this.#db, this.#names, notices)
       .catch((error: unknown) =>
@@ -80,7 +91,7 @@ export class Notices {
       )
       .finally(() => {
         this.#sending = undefined
-        if (this.#pending.size > 0) this.#timer = setTimeout(() => this.#flush(), this.#window)
+        this.#schedule()
       })
   }
 

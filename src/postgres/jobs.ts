@@ -140,13 +140,13 @@ export async function cycle(
   const kept: Settlement[] = []
   for (const one of call.settle) (isKept(one) ? kept : ended).push(one)
   const { rows: found } = await db.query<ClaimedRow>(
-    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text::json, $9, $10, $11::text[], $12::integer[], $13::float8[], $14::uuid[])`,
+    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::integer[], $7::uuid[], $8::uuid[], $9::text::json, $10, $11, $12::text[], $13::integer[], $14::float8[], $15::uuid[])`,
     [
       call.worker,
       call.workerId,
       call.queue,
       plainArray(ended.map((one) => one.id)),
-      plainArray(ended.map((one) => one.token)),
+      ...runsOf(ended),
       plainArray(kept.map((one) => one.id)),
       plainArray(kept.map((one) => one.token)),
       details(call.settle),
@@ -160,6 +160,20 @@ export async function cycle(
   )
   const summary = JSON.parse(found.pop()!.rest!) as CycleSummary
   return { claimed: inClaimOrder(found), summary }
+}
+
+/** The tokens in order, each run of the same one once, and the lengths of the runs. */
+function runsOf(settle: readonly Settlement[]): [string, string] {
+  const tokens: string[] = []
+  const counts: number[] = []
+  for (const { token } of settle) {
+    if (tokens.at(-1) === token) counts[counts.length - 1]! += 1
+    else {
+      tokens.push(token)
+      counts.push(1)
+    }
+  }
+  return [plainArray(tokens), plainArray(counts)]
 }
 
 /** Sorts by (rank, ready, id), the order of the ready index. Most replies are sorted already. */

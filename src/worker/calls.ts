@@ -28,8 +28,8 @@ export interface CallRules {
   after(): void
 }
 
-const mostClaims = 1_000
-const mostSettlements = 2_000
+const mostClaims = 2_000
+const mostSettlements = 4_000
 const worthASecondCall = 100
 const retries = { initial: 50, factor: 2, max: 5_000, jitter: "full" } as const
 

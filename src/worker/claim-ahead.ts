@@ -5,7 +5,7 @@
 
 const horizon = 50
 const window = 4
-const most = 2_000
+const most = 4_000
 
 export class ClaimAhead {
   readonly #fixed: number | undefined

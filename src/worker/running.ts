@@ -25,6 +25,7 @@ interface Rest {
   expired: boolean | null
 }
 
+const none: readonly NewJob[] = []
 const maxResult = 1_000_000
 const maxError = 16_000
 
@@ -33,8 +34,6 @@ export class Running implements Attempt {
   readonly token: string
   readonly handler: Handler | undefined
   readonly definition: AnyDefinition | undefined
-  /** Jobs pushed by the handler, to be inserted with its success. */
-  readonly pushes: NewJob[] = []
   /** Why its signal fired. */
   stopped: StopReason | undefined
   /** Its outcome is decided: whatever the handler still does changes nothing. */
@@ -49,7 +48,8 @@ export class Running implements Attempt {
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
   #deadline: number | undefined
-  #timers: NodeJS.Timeout[] = []
+  #pushes: NewJob[] | undefined
+  #timers: NodeJS.Timeout[] | undefined
 
   constructor(host: Host, row: ClaimedRow, token: string, handler: Handler | undefined) {
     this.#host = host
@@ -99,6 +99,10 @@ export class Running implements Attempt {
   get remaining(): number | undefined {
     return this.#deadline === undefined ? undefined : Math.max(0, this.#deadline - monotonic())
   }
+  /** Jobs pushed by the handler, to be inserted with its success. */
+  get pushes(): readonly NewJob[] {
+    return this.#pushes ?? none
+  }
   get timeout(): number | undefined {
     return this.#row.timeout_ms ?? undefined
   }
@@ -140,12 +144,13 @@ export class Running implements Attempt {
 
   /** A timer that ends with the attempt. */
   after(ms: number, run: () => void): void {
-    this.#timers.push(setTimeout(run, ms))
+    ;(this.#timers ??= []).push(setTimeout(run, ms))
   }
 
   disarm(): void {
+    if (!this.#timers) return
     for (const timer of this.#timers) clearTimeout(timer)
-    this.#timers = []
+    this.#timers = undefined
   }
 
   progress(value: unknown): void {
@@ -156,7 +161,7 @@ export class Running implements Attempt {
     const job = await preparePush(definition, options, { maxPayload: this.#host.maxPayload })(payload)
     if (this.decided || this.completed)
       throw failure("MILLRACE_LEASE_LOST", `Job ${this.id} has ended; a job pushed now would not belong to it.`)
-    this.pushes.push(job)
+    ;(this.#pushes ??= []).push(job)
     return { id: job.id }
   }
 
@@ -231,17 +236,14 @@ export class Running implements Attempt {
 
   /** The decision as it travels: everything in it can be stored. */
   settlement(decision: Decision): Settlement {
-    return {
-      id: this.id,
-      token: this.token,
-      state: decision.state,
-      charge: decision.charge,
-      result: decision.state === "succeeded" ? resultText(decision.value) : undefined,
-      error: decision.error && sanitizeJson(decision.error, maxError),
-      meta: this.#changedMeta(),
-      delayMs: decision.delayMs,
-      blockedBy: decision.state === "blocked" ? "handler" : undefined,
-    }
+    const { id, token } = this
+    const { state, charge } = decision
+    const result = state === "succeeded" ? resultText(decision.value) : undefined
+    const meta = this.#changedMeta()
+    if (state === "succeeded" && result === undefined && meta === undefined) return { id, token, state, charge }
+    const error = decision.error && sanitizeJson(decision.error, maxError)
+    const blockedBy = state === "blocked" ? "handler" : undefined
+    return { id, token, state, charge, result, error, meta, delayMs: decision.delayMs, blockedBy }
   }
 
   #changedMeta(): string | undefined {

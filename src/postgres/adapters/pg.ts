@@ -101,7 +101,7 @@ async function bounded<Row>(
 ): Promise<Rows<Row>> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, timeout, timeoutError(timeout))
+    timer = setTimeout(() => reject(timeoutError(timeout)), timeout)
   })
   try {
     const result = await Promise.race([client.query({ text, values, types }), late])
@@ -156,18 +156,21 @@ async function transaction<T>(pool: PgPool, timeout: number, run: (tx: Connectio
  */
 async function commit(client: PgClient, timeout: number): Promise<void> {
   let command: string | undefined
+  let timer: NodeJS.Timeout | undefined
   try {
-    const raced = new Promise<never>((_, reject) => setTimeout(reject, timeout, timeoutError(timeout)).unref())
-    command = (await Promise.race([client.query({ text: "commit" }), raced])).command
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(timeoutError(timeout)), timeout)
+    })
+    command = (await Promise.race([client.query({ text: "commit" }), late])).command
   } catch (error) {
     if (isServerError(error)) throw error
     throw new MillraceError(
       "MILLRACE_COMMIT_UNKNOWN",
       "The connection was lost while a transaction was being committed.",
-      {
-        cause: error,
-      },
+      { cause: error },
     )
+  } finally {
+    clearTimeout(timer)
   }
   if (command === "ROLLBACK") {
     throw new MillraceError(
@@ -254,7 +257,7 @@ async function session(
 async function proof(client: pg.Client, channel: string, lost: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(reject, proofWithin, timeoutError(proofWithin))
+    timer = setTimeout(() => reject(timeoutError(proofWithin)), proofWithin)
   })
   try {
     const answer = client.query<{ name: string }>("select pg_listening_channels() as name")

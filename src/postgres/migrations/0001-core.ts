@@ -320,7 +320,7 @@ const settle = (s: string, detailed: boolean): string => `with ${
  * One round trip and one commit: settle what has finished, then claim what comes next.
  *
  * Settling names (id, token) pairs: a stale pair matches nothing, also when the same worker holds a newer claim of the
- * same job. p_details holds only what differs from "succeeded without a result", and is null when nothing does. A kept outcome (retry, snooze, release,
+ * same job. Jobs of one call share their token, so tokens travel as runs: each once, with the number of its ids. p_details holds only what differs from "succeeded without a result", and is null when nothing does. A kept outcome (retry, snooze, release,
  * park) of a job that somebody asked to cancel becomes \`cancelled\`.
  *
  * The claim starts behind the floors: for each rank in p_floor_ranks, the last key that this worker claimed. Ranks
@@ -332,7 +332,7 @@ const settle = (s: string, detailed: boolean): string => `with ${
  */
 function cycle({ schema: s }: Names): string {
   return `create function ${s}.cycle_1(p_worker uuid, p_worker_id text, p_queue text,
-  p_ids uuid[], p_tokens uuid[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
+  p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
   p_token uuid, p_limit integer, p_except text[],
   p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
 returns table (id uuid, name text, attempts integer, crashes integer, max_attempts integer, claims bigint,
@@ -341,13 +341,17 @@ language plpgsql ${pinned} as $$
 #variable_conflict use_column
 declare
   v_settled uuid[]; v_kept uuid[]; v_awaited uuid[]; v_cancelled uuid[]; v_stale uuid[];
-  v_ids uuid[]; v_tokens uuid[];
+  p_tokens uuid[] := '{}'; v_ids uuid[]; v_tokens uuid[];
   v_paused boolean; v_revision bigint; v_alive boolean;
   v_left integer := p_limit; v_rows integer; v_segments integer := cardinality(p_floor_ranks);
   v_rank integer := -2147483648; v_ready timestamptz := '-infinity'; v_id uuid := '00000000-0000-0000-0000-000000000000';
   v_started timestamptz;
   v_scan_ms float8 := 0;
 begin
+  for i in 1..cardinality(p_runs) loop
+    p_tokens := p_tokens || array_fill(p_runs[i], array[p_counts[i]]);
+  end loop;
+
   if cardinality(p_kept_ids) > 0 then
     select array_agg(c.id), array_agg(c.token) into v_ids, v_tokens from (
       select j.id, j.token from ${s}.jobs j
