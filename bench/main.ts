@@ -49,6 +49,7 @@ ${lines.join("\n")}
   --seconds N      duration of steady, held and each part of enqueue
   --processes N    worker processes of drain
   --unanalysed     drain, serial and held: no planner statistics about the backlog
+  --saving         drain: with a saving hook of ours that writes one row per job in its settlement
   --concurrency N  instead of each side's best or default, for experiments
 
 DATABASE_URL names a server to use; without it one is started, with durable defaults and 1 GB of shared buffers.
@@ -65,6 +66,7 @@ function readCommand(args: string[]): Command {
       peer: { type: "string" },
       "peer-only": { type: "boolean", default: false },
       unanalysed: { type: "boolean", default: false },
+      saving: { type: "boolean", default: false },
       runs: number,
       jobs: number,
       seconds: number,
@@ -91,6 +93,7 @@ function readCommand(args: string[]): Command {
       processes: count("processes", values.processes) ?? 1,
       concurrency: count("concurrency", values.concurrency),
       unanalysed: values.unanalysed,
+      saving: values.saving,
     },
   }
 }

@@ -26,6 +26,8 @@ export interface Options {
   processes: number
   /** Leave the planner without statistics about a backlog. */
   unanalysed: boolean
+  /** Ours with a plugin that writes in each settlement's transaction. */
+  saving: boolean
 }
 
 export interface Measurement {

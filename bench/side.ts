@@ -32,6 +32,8 @@ export interface WorkerOptions {
   concurrency?: number | undefined
   /** Jobs come one by one rather than in a backlog; some peers have a better setting for that. */
   trickle?: boolean | undefined
+  /** Ours: with a saving hook. */
+  saving?: boolean | undefined
 }
 
 export interface Payload {

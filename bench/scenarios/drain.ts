@@ -31,11 +31,11 @@ async function measure({ server, side, options, say }: Run): Promise<Measurement
   })
 }
 
-async function drainOnce(stage: Stage, jobs: number, { processes, concurrency }: Run["options"]) {
+async function drainOnce(stage: Stage, jobs: number, { processes, concurrency, saving }: Run["options"]) {
   const workers = Array.from({ length: processes }, () => stage.fork())
   await Promise.all(workers.map((worker) => worker.call("describe"))) // loaded
   const position = await walPosition(stage.db)
-  const started = Promise.all(workers.map((worker) => worker.call("work", "nothing", { concurrency })))
+  const started = Promise.all(workers.map((worker) => worker.call("work", "nothing", { concurrency, saving })))
   const firstOf = Promise.race(workers.map((worker) => worker.first))
   await Promise.race([firstOf, started.then(() => firstOf)]) // a worker that fails to start fails this
   const meter = stage.startMeter()

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { Millrace, defineJob } from "millrace"
-import { Worker } from "millrace/worker"
+import { Worker, type Plugin } from "millrace/worker"
+import pg from "pg"
 import { root } from "../root.ts"
 import type { Handle, Payload, Producer, Running, Side, WorkerOptions } from "../side.ts"
 
@@ -41,12 +42,31 @@ async function worker(url: string, options: WorkerOptions, handle: Handle): Prom
   if (options.concurrency !== undefined) {
     await app.declareQueue({ name: "default", concurrency: options.concurrency }, { upsert: true })
   }
-  const running = new Worker(app, { handlers: [noop.handler((payload) => handle(payload))] })
+  const plugins = options.saving ? [await saver(url)] : []
+  const running = new Worker(app, { handlers: [noop.handler((payload) => handle(payload))], plugins })
   await running.start()
   return {
     async stop() {
       await running.stop()
       await app.close()
+    },
+  }
+}
+
+/** Writes one row per job in the transaction that settles it. */
+async function saver(url: string): Promise<Plugin> {
+  const pool = new pg.Pool({ connectionString: url })
+  await pool.query("create table if not exists bench_saved (id uuid, state text)")
+  await pool.end()
+  return {
+    name: "saver",
+    saving: {
+      select: () => true,
+      async run(batch, tx) {
+        const ids = batch.map(({ job }) => job.id)
+        const states = batch.map(({ state }) => state)
+        await tx.query("insert into bench_saved select * from unnest($1::uuid[], $2::text[])", [ids, states])
+      },
     },
   }
 }

@@ -24,7 +24,7 @@ export interface Lane {
   refused(one: Unsettled, error: unknown): void
 }
 
-const together = 100
+const together = 500
 const patience = { initial: 50, factor: 2, max: 5_000, jitter: "full" } as const
 
 export class SettleLane {

@@ -1,0 +1,187 @@
+import { afterAll, beforeAll, expect, test } from "vitest"
+import { insert } from "../../src/client/pusher.ts"
+import { retryJob, updateJob } from "../../src/postgres/jobs.ts"
+import { testDatabase, type TestDatabase } from "../support/database.ts"
+import { failed, openStage, succeeded, type Stage } from "./support/stage.ts"
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await testDatabase()
+})
+afterAll(() => database.close())
+
+async function finished(s: Stage, job: Parameters<Stage["pushOne"]>[0] = {}): Promise<string> {
+  const member = await s.member()
+  const id = await s.pushOne(job)
+  const [claim] = await s.claim(member)
+  await s.settle(member, [failed(claim!)])
+  return id
+}
+
+test("#37 of two retries of one finished job, the second waits, finds it waiting, and reports it ready", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const id = await finished(s)
+  await a.begin()
+  expect(await retryJob(a.db, s.names, null, id)).toEqual({ outcome: "ready", queue: "default" })
+  const second = b.start((db) => retryJob(db, s.names, null, id))
+  await second.waiting(a)
+  await a.commit()
+  expect(await second.result).toEqual({ outcome: "ready", queue: "default" })
+  expect(await s.row(id)).toMatchObject({ state: "pending", attempts: 0, claims: 1 })
+})
+
+test("#37 the caller of the second retry is not told that there is no such job", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const id = await finished(s)
+  await a.begin()
+  await retryJob(a.db, s.names, null, id)
+  const second = s.app().job(id).retry()
+  const ended = second.then(
+    () => "ready",
+    (error: { code: string }) => error.code,
+  )
+  await s.somebodyWaits(a)
+  await a.commit()
+  expect(await ended).toBe("ready")
+})
+
+test("#37 a retry behind one that rolls back takes the job from the history itself", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const id = await finished(s)
+  await a.begin()
+  await retryJob(a.db, s.names, null, id)
+  const second = b.start((db) => retryJob(db, s.names, null, id))
+  await second.waiting(a)
+  await a.rollback()
+  expect(await second.result).toEqual({ outcome: "ready", queue: "default" })
+  expect(await s.row(id)).toMatchObject({ state: "pending", claims: 1 })
+})
+
+test("#37 a retry behind a settle waits, and takes the job back from the history", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne()
+  const [claim] = await s.claim(member)
+  await a.begin()
+  await s.settle(member, [failed(claim!)], a.db)
+  const retry = b.start((db) => retryJob(db, s.names, null, id))
+  await retry.waiting(a)
+  await a.commit()
+  expect(await retry.result).toEqual({ outcome: "ready", queue: "default" })
+  expect(await s.row(id)).toMatchObject({ state: "pending", claims: 1, errors: [{ message: "broken" }] })
+})
+
+test("#38 a retry while another job holds its key raises 23505, and nothing moves", async () => {
+  await using s = await openStage(database)
+  const id = await finished(s, { uniqueKey: "key" })
+  const holder = await s.pushOne({ uniqueKey: "key" })
+  await expect(retryJob(s.db, s.names, null, id)).rejects.toMatchObject({ code: "23505" })
+  await expect(s.app().job(id).retry()).rejects.toMatchObject({ code: "MILLRACE_KEY_TAKEN" })
+  expect(await s.states([id, holder])).toEqual(["failed", "pending"])
+})
+
+test.each(["commits", "rolls back"])("#38 a retry waits for a push of its key that is under way and %s", async (how) => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const id = await finished(s, { uniqueKey: "key" })
+  const other = s.newJob({ uniqueKey: "key" })
+  await a.begin()
+  await insert(a.db, s.names, [other], false)
+  const retry = s.app().job(id).retry()
+  const ended = retry.then(
+    () => "ready",
+    (error: { code: string }) => error.code,
+  )
+  await s.somebodyWaits(a)
+  if (how === "commits") await a.commit()
+  else await a.rollback()
+  expect(await ended).toBe(how === "commits" ? "MILLRACE_KEY_TAKEN" : "ready")
+  expect(await s.state(id)).toBe(how === "commits" ? "failed" : "pending")
+})
+
+test("#39 an update behind a claim waits, and changes nothing", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne({ payload: "old" })
+  await a.begin()
+  const { claimed } = await s.call(member, { limit: 1, on: a.db })
+  const update = b.start((db) => updateJob(db, s.names, null, id, { payload: '"new"', rank: -5 }))
+  await update.waiting(a)
+  await a.commit()
+  expect(await update.result).toBeUndefined()
+  expect(claimed[0]!.payload).toBe('"old"')
+  expect(await s.row(id)).toMatchObject({ state: "running", priority: 0 })
+})
+
+test("#39 its caller is told that the job runs", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne()
+  await a.begin()
+  await s.claim(member, 1, a.db)
+  const update = s.app().job(id).update({ priority: 5 })
+  const rejected = expect(update).rejects.toMatchObject({ code: "MILLRACE_JOB_RUNNING" })
+  await s.somebodyWaits(a)
+  await a.commit()
+  await rejected
+})
+
+test("#39 an update behind a claim that rolls back changes the job", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne()
+  await a.begin()
+  await s.claim(member, 1, a.db)
+  const update = b.start((db) => updateJob(db, s.names, null, id, { rank: -5 }))
+  await update.waiting(a)
+  await a.rollback()
+  expect(await update.result).toEqual({ state: "pending", queue: "default" })
+  expect(await s.row(id)).toMatchObject({ priority: 5 })
+})
+
+test("#39 a claim skips a job that is being updated, and later gets what the update wrote", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const member = await s.member()
+  const [first, second] = (await s.push([{ payload: "old" }, {}])) as [string, string]
+  await a.begin()
+  await updateJob(a.db, s.names, null, first, { payload: '"new"' })
+  expect((await s.call(member, { limit: 5 })).ids).toEqual([second])
+  await a.commit()
+  const { claimed } = await s.call(member, { limit: 5 })
+  expect(claimed).toMatchObject([{ id: first, payload: '"new"' }])
+})
+
+test("#39 a claim after an update that postponed the job does not get it", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne()
+  await a.begin()
+  await updateJob(a.db, s.names, null, id, { runAt: { inMs: 3_600_000 } })
+  expect((await s.call(member, { limit: 5 })).ids).toEqual([])
+  await a.commit()
+  expect((await s.call(member, { limit: 5 })).ids).toEqual([])
+  expect(await s.state(id)).toBe("scheduled")
+})
+
+test("#39 an update behind a settle finds no job that waits", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const member = await s.member()
+  const id = await s.pushOne()
+  const [claim] = await s.claim(member)
+  await a.begin()
+  await s.settle(member, [succeeded(claim!)], a.db)
+  // A running job is no update's business: it does not even wait for the lock.
+  await expect(s.app().job(id).update({ priority: 5 })).rejects.toMatchObject({ code: "MILLRACE_JOB_RUNNING" })
+  await a.commit()
+  expect(await s.row(id)).toMatchObject({ state: "succeeded", priority: 0 })
+})
