@@ -46,7 +46,7 @@ const ownModules = () => path.join(path.dirname(fileURLToPath(import.meta.url)),
 async function demo({ folder: given, once }: Command, screen: Screen, stop: AbortController): Promise<boolean> {
   const { bold } = screen.paint
   const folder = await resolveFolder(given)
-  screen.line(`\n  ${bold("millrace")}: one job per file (SHA-256, lines, gzip size), then the same in a plain loop\n`)
+  screen.line(`\n  ${bold("millrace")}: one job per file (SHA-256, lines, gzip size), then a plain loop\n`)
   const found = await announceFolder(screen, folder, stop.signal)
   await using database = await openDatabase()
   screen.line(fact("server", describeServer(database)))

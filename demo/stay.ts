@@ -47,8 +47,8 @@ function invite(screen: Screen, url: string, members: readonly Member[]): void {
     `  ${dim("2")}  Look at the jobs; they are rows like any others:`,
     `     ${cyan(`psql ${address}`)}`,
     `     ${cyan("select worker, state, count(*) from millrace.all_jobs group by 1, 2;")}`,
-    `     ${cyan("select payload->>'file', result from millrace.all_jobs order by finished_at desc limit 5;")}`,
-    `  ${dim("3")}  Kill a worker while a folder runs, and see that nothing is lost: ${cyan(`kill -9 ${pid}`)}`,
+    `     ${cyan("select payload->>'file', result from millrace.all_jobs limit 5;")}`,
+    `  ${dim("3")}  Kill a worker while a folder runs; nothing is lost: ${cyan(`kill -9 ${pid}`)}`,
     "",
   ]
   for (const line of lines) screen.line(line)

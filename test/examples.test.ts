@@ -11,10 +11,14 @@ const root = path.resolve(import.meta.dirname, "..")
 async function run(example: string): Promise<string> {
   const database = await testDatabase()
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [path.join(root, "build/examples", `${example}.js`)], {
-      env: { ...process.env, DATABASE_URL: database.url },
-      timeout: 60_000,
-    })
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [path.join(root, "build/examples", `${example}.js`)],
+      {
+        env: { ...process.env, DATABASE_URL: database.url },
+        timeout: 60_000,
+      },
+    )
     return stdout
   } finally {
     await database.close()

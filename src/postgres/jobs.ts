@@ -117,7 +117,7 @@ export interface ClaimedRow {
 
 export interface CycleSummary {
   /** Settlements that changed nothing: the claim was not valid any more, or an earlier call had settled it. */
-  readonly stale: readonly string[] | null
+  readonly stale: readonly (readonly [id: string, token: string])[] | null
   /** Settled jobs whose result somebody waits for. */
   readonly awaited: readonly string[] | null
   /** Settled jobs that ended in `cancelled` because somebody had asked. */
@@ -194,8 +194,15 @@ const isKept = ({ state }: Settlement): boolean =>
 function details(settle: readonly Settlement[]): string | null {
   const parts: string[] = []
   for (const one of settle) {
-    if (one.state === "succeeded" && one.charge === 1 && one.result === undefined && one.meta === undefined) continue
-    let text = `{"id":"${one.id}","state":"${one.state}","charge":${one.charge}`
+    if (
+      one.state === "succeeded" &&
+      one.charge === 1 &&
+      one.result === undefined &&
+      one.meta === undefined &&
+      one.error === undefined
+    )
+      continue
+    let text = `{"id":"${one.id}","token":"${one.token}","state":"${one.state}","charge":${one.charge}`
     if (one.result !== undefined) text += `,"result":${one.result}`
     if (one.error !== undefined) text += `,"error":${one.error}`
     if (one.meta !== undefined) text += `,"meta":${one.meta}`
@@ -236,7 +243,9 @@ export async function saveProgress(
   const { rows: found } = await db.query<{ id: string }>(
     `update ${names.of("jobs")} j set progress = p.value
      from json_to_recordset($2::text::json) as p(id uuid, token uuid, value jsonb)
-     where j.queue = $1 and j.state = 'running' and j.id = p.id and j.token = p.token and j.id = any($3::uuid[]) returning j.id`,
+     where j.queue = $1 and j.state = 'running' and j.id = p.id and j.token = p.token and j.id = any(array(
+       select l.id from ${names.of("jobs")} l where l.queue = $1 and l.id = any($3::uuid[]) order by l.id for update))
+     returning j.id`,
     [
       queue,
       `[${entries.map((one) => `{"id":"${one.id}","token":"${one.token}","value":${one.value}}`).join(",")}]`,
@@ -256,8 +265,13 @@ export async function claimStatus(db: Connection, names: Names, queue: string, i
     `select token = $3 as mine from ${names.of("jobs")} where queue = $1 and id = $2 for update`,
     [queue, id, token],
   )
-  if (found.length === 0) return "settled"
-  return found[0]!.mine === true ? "open" : "lost"
+  if (found.length > 0) return found[0]!.mine === true ? "open" : "lost"
+  const { rows: ended } = await db.query<{ mine: boolean | null }>(
+    `select token = $2 as mine from ${names.of("jobs_history")} where id = $1`,
+    [id, token],
+  )
+  // Without a history (retention "none") it has ended, by whoever.
+  return ended.length === 0 || ended[0]!.mine === true ? "settled" : "lost"
 }
 
 /** Cancelled at once, asked of the worker that holds it, or finished before. Ids that nobody knows are not returned. */
@@ -331,9 +345,11 @@ export async function updateJob(db: Connection, names: Names, queue: string | nu
 
 /** Says that somebody waits for these jobs, so that their settlement notifies. */
 export async function markAwaited(db: Connection, names: Names, ids: readonly string[]): Promise<void> {
-  await db.query(`update ${names.of("jobs")} set awaited = true where id = any($1::uuid[]) and not awaited`, [
-    plainArray(ids),
-  ])
+  await db.query(
+    `update ${names.of("jobs")} set awaited = true where id = any(array(
+       select l.id from ${names.of("jobs")} l where l.id = any($1::uuid[]) and not l.awaited order by l.id for update))`,
+    [plainArray(ids)],
+  )
 }
 
 export interface JobRow {

@@ -1,5 +1,5 @@
 import type { Connection } from "../model/database.ts"
-import { textArray, type Names } from "./sql.ts"
+import { plainArray, textArray, type Names } from "./sql.ts"
 
 export interface WorkerRow {
   /** UUID of this incarnation: a new one at every start and after every lost lease. */
@@ -83,15 +83,26 @@ export interface RecoveredRow {
   worker: string | null
 }
 
-/** Takes claims back from one dead worker. Undefined: there is none, or others are at it. */
+/** What was taken back from one dead worker. */
+export interface Recovered {
+  readonly incarnation: string
+  readonly rows: RecoveredRow[]
+}
+
+/** Takes claims back from one dead worker, none of those to skip. Undefined: there is none, or others are at it. */
 export async function recover(
   db: Connection,
   names: Names,
   limit: number,
   maxCrashes: number,
-): Promise<RecoveredRow[] | undefined> {
-  const { rows } = await db.query<RecoveredRow>(`select * from ${names.of("recover_1")}($1, $2)`, [limit, maxCrashes])
-  return rows.length === 0 ? undefined : rows.slice(0, -1)
+  skip: readonly string[] = [],
+): Promise<Recovered | undefined> {
+  const { rows } = await db.query<RecoveredRow & { incarnation: string }>(
+    `select * from ${names.of("recover_1")}($1, $2, $3::uuid[])`,
+    [limit, maxCrashes, plainArray(skip)],
+  )
+  const last = rows.pop()
+  return last && { incarnation: last.incarnation, rows }
 }
 
 /** Takes back claims of workers that have no row any more. */

@@ -35,6 +35,8 @@ export class QueueRunner {
   readonly #foreign: ForeignNames
   #queue: QueueRecord
   #ahead: ClaimAhead
+  /** Cancels that came while a call was in flight: they may be about the claims that it makes. */
+  readonly #asked = new Map<string, string | undefined>()
   #accepting = true
   #pollTimer: NodeJS.Timeout | undefined
 
@@ -67,6 +69,7 @@ export class QueueRunner {
       accept: (rows, token, worker) => this.#accept(rows, token, worker),
       told: (summary) => this.#told(summary),
       after: () => {
+        if (!this.#calls.busy) this.#asked.clear()
         this.#slots.dispatch()
         this.held.check()
       },
@@ -193,6 +196,7 @@ export class QueueRunner {
   /** A cancel was asked for. */
   cancel(id: string, reason?: string): void {
     const attempt = this.held.get(id)
+    if (!attempt && this.#calls.busy) this.#asked.set(id, reason)
     const text = `Job ${id} was cancelled${reason ? `: ${reason}` : "."}`
     if (attempt) this.#slots.stop(attempt, "cancel", failure("MILLRACE_CANCELLED", text))
   }
@@ -204,6 +208,7 @@ export class QueueRunner {
       const attempt = new Running(this.#host, row, token, this.#home.handlerOf(row.name))
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
+      if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }

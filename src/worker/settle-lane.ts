@@ -104,12 +104,11 @@ async function settleIn(tx: Transaction, lane: Lane, batch: readonly Unsettled[]
     except: null,
     floors: noFloors,
   })
-  const gone = new Set([...(summary.stale ?? []), ...(summary.cancelled ?? [])])
-  const pushed = batch.flatMap((one) =>
-    one.settlement.state === "succeeded" && !gone.has(one.settlement.id) ? one.attempt.pushes : [],
-  )
+  const ended = accepted(batch, summary)
+  const succeeded = new Set(ended.filter((one) => one.state === "succeeded").map((one) => one.job))
+  const pushed = batch.flatMap(({ attempt }) => (succeeded.has(attempt) ? attempt.pushes : []))
   await insertPushed(tx, context, pushed)
-  await hooks.saving(accepted(batch, summary), tx)
+  await hooks.saving(ended, tx)
   return { summary, pushed }
 }
 

@@ -61,12 +61,15 @@ export function stripped({ settlement }: Unsettled, reason: string): Settlement 
 
 /** What hooks are told of a batch: stale ones never happened, and a cancel that was asked for has won. */
 export function accepted(batch: readonly Unsettled[], summary: CycleSummary): Ended[] {
-  const stale = new Set(summary.stale)
+  const stale = staleOf(summary)
   const cancelled = new Set(summary.cancelled)
   return batch
-    .filter((one) => !stale.has(one.settlement.id))
+    .filter((one) => !stale.has(one.settlement.id + one.settlement.token))
     .map((one) => ({
       job: one.attempt,
       state: cancelled.has(one.settlement.id) ? "cancelled" : one.settlement.state,
     }))
 }
+
+/** The claims that were not valid any more, each as id and token in one. */
+export const staleOf = ({ stale }: CycleSummary): Set<string> => new Set(stale?.map(([id, token]) => id + token))

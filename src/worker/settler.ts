@@ -120,7 +120,7 @@ export class Settler {
       this.#held.remove(attempt)
       if (settlement.delayMs !== undefined) this.#events.dueIn(settlement.delayMs)
     }
-    for (const id of summary.stale ?? [])
+    for (const [id] of summary.stale ?? [])
       log.debug(`job ${id}: its claim was not valid any more, its outcome changed nothing`)
     for (const about of summary.awaited ?? []) notices.send({ kind: "done", about })
     const { saved } = this.#home.hooks

@@ -16,7 +16,14 @@ const atOnce = 500
 export async function takeBackClaims(context: Context, maxCrashes: number): Promise<RecoveredRow[]> {
   const { db, names, notices, log } = context
   const all: RecoveredRow[] = []
-  for (let rows; (rows = await healed(context, () => recover(db, names, atOnce, maxCrashes)));) all.push(...rows)
+  const done: string[] = []
+  for (;;) {
+    const found = await healed(context, () => recover(db, names, atOnce, maxCrashes, done))
+    if (!found) break
+    all.push(...found.rows)
+    // The rest is locked by somebody, and left for the next sweep.
+    if (found.rows.length < atOnce) done.push(found.incarnation)
+  }
   for (let more = true; more;) {
     const rows = await healed(context, () => recoverOrphans(db, names, atOnce))
     all.push(...rows)

@@ -33,7 +33,7 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
       // oxlint-disable-next-line typescript/only-throw-error -- a directive is thrown like an error, and is none
       if (isDirective(returned)) throw returned
       const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
-      completion = { value, awaited: await settleIn(tx, home, attempt, value) }
+      completion = { value, awaited: await settleHealed(tx, home, attempt, value) }
     })
   } catch (error) {
     if (!isMillraceError(error, "MILLRACE_COMMIT_UNKNOWN")) throw error
@@ -42,6 +42,19 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
     if (status === "open") throw error
   }
   return completion!
+}
+
+/** When the history lacks a partition, only the settle is rolled back and done again, not what the handler wrote. */
+async function settleHealed(tx: Transaction, home: Home, attempt: Running, value: unknown) {
+  await tx.query("savepoint millrace_settle")
+  try {
+    return await settleIn(tx, home, attempt, value)
+  } catch (error) {
+    if (verdict(error) !== "partition") throw error
+    await tx.query("rollback to savepoint millrace_settle")
+    await home.repair(error)
+    return settleIn(tx, home, attempt, value)
+  }
 }
 
 async function settleIn(tx: Transaction, { context, hooks, identity }: Home, attempt: Running, value: unknown) {

@@ -118,31 +118,37 @@ test("#4 a cancel behind a settle that rolls back asks the worker", async () => 
   expect((await s.settle(member, [succeeded(claim)])).cancelled).toEqual([id])
 })
 
-test.each(kept)("#4 a cancel behind a kept outcome (%s) waits, and cancels the job where it waits then", async (_, end) => {
-  await using s = await openStage(database)
-  const [a, b] = await s.sessions()
-  const { member, id, claim } = await oneClaim(s)
-  await a.begin()
-  await s.settle(member, [end(claim)], a.db)
-  const cancel = b.start((db) => cancelJobs(db, s.names, null, [id], "enough"))
-  await cancel.waiting(a)
-  await a.commit()
-  expect(await cancel.result).toMatchObject([{ id, outcome: "cancelled" }])
-  expect(await s.row(id)).toMatchObject({ state: "cancelled", cancel: { reason: "enough" } })
-})
+test.each(kept)(
+  "#4 a cancel behind a kept outcome (%s) waits, and cancels the job where it waits then",
+  async (_, end) => {
+    await using s = await openStage(database)
+    const [a, b] = await s.sessions()
+    const { member, id, claim } = await oneClaim(s)
+    await a.begin()
+    await s.settle(member, [end(claim)], a.db)
+    const cancel = b.start((db) => cancelJobs(db, s.names, null, [id], "enough"))
+    await cancel.waiting(a)
+    await a.commit()
+    expect(await cancel.result).toMatchObject([{ id, outcome: "cancelled" }])
+    expect(await s.row(id)).toMatchObject({ state: "cancelled", cancel: { reason: "enough" } })
+  },
+)
 
 const messages = (errors: { message?: string }[] | null) => (errors ?? []).map(({ message }) => message)
 
-test.each(kept)("#5 a kept outcome (%s) after a cancel ends the job as cancelled, with the attempt's error", async (_, end) => {
-  await using s = await openStage(database)
-  const { member, id, claim } = await oneClaim(s)
-  await cancelJobs(s.db, s.names, null, [id], null)
-  expect(await s.settle(member, [end(claim)])).toMatchObject({ cancelled: [id], stale: null })
-  const { charge, error } = end(claim)
-  const row = await s.row(id)
-  expect(row).toMatchObject({ state: "cancelled", attempts: charge, token: claim.token, finished: true })
-  expect(messages(row.errors)).toEqual(error ? ["broken"] : [])
-})
+test.each(kept)(
+  "#5 a kept outcome (%s) after a cancel ends the job as cancelled, with the attempt's error",
+  async (_, end) => {
+    await using s = await openStage(database)
+    const { member, id, claim } = await oneClaim(s)
+    await cancelJobs(s.db, s.names, null, [id], null)
+    expect(await s.settle(member, [end(claim)])).toMatchObject({ cancelled: [id], stale: null })
+    const { charge, error } = end(claim)
+    const row = await s.row(id)
+    expect(row).toMatchObject({ state: "cancelled", attempts: charge, token: claim.token, finished: true })
+    expect(messages(row.errors)).toEqual(error ? ["broken"] : [])
+  },
+)
 
 test.each(kept)("#5 a kept outcome (%s) behind a cancel waits for it and ends the job as cancelled", async (_, end) => {
   await using s = await openStage(database)
@@ -225,50 +231,54 @@ test("#6 a cancel behind a claim that rolls back cancels at once", async () => {
   expect(await s.row(id)).toMatchObject({ state: "cancelled", claims: 0 })
 })
 
-test.each([true, false])("#6 a running handler's signal fires when its job is cancelled (notifications: %s)", async (notifications) => {
-  await using s = await openStage(database)
-  const app = s.app({ notifications })
-  const job = defineJob<null, string>({ name: "job" })
-  const started = deferred<AbortSignal>()
-  const gate = deferred<string>()
-  await s.worker(app, {
-    grace: "20s",
-    heartbeat: "50ms",
-    lease: "10s",
-    handlers: [
-      job.handler(async (_, { signal }) => {
-        started.resolve(signal)
-        return gate.promise
-      }),
-    ],
-  })
-  const { id } = await app.push(job, null)
-  const signal = await started.promise
-  const fired = deferred<void>()
-  signal.addEventListener("abort", () => fired.resolve())
-  expect(await s.app({ notifications }).job(id).cancel("enough")).toBe("requested")
-  await fired.promise
-  expect(signal.reason).toMatchObject({ code: "MILLRACE_CANCELLED" })
-  gate.resolve("done all the same")
-  expect(await s.untilState(id, "cancelled", "succeeded")).toMatchObject({ state: "cancelled", result: null })
-})
+test.each([true, false])(
+  "#6 a running handler's signal fires when its job is cancelled (notifications: %s)",
+  async (notifications) => {
+    await using s = await openStage(database)
+    const app = s.app({ notifications })
+    const job = defineJob<null, string>({ name: "job" })
+    const started = deferred<AbortSignal>()
+    const gate = deferred<string>()
+    await s.worker(app, {
+      grace: "20s",
+      heartbeat: "50ms",
+      lease: "10s",
+      handlers: [
+        job.handler(async (_, { signal }) => {
+          started.resolve(signal)
+          return gate.promise
+        }),
+      ],
+    })
+    const { id } = await app.push(job, null)
+    const signal = await started.promise
+    const fired = deferred<void>()
+    signal.addEventListener("abort", () => fired.resolve())
+    expect(await s.app({ notifications }).job(id).cancel("enough")).toBe("requested")
+    await fired.promise
+    expect(signal.reason).toMatchObject({ code: "MILLRACE_CANCELLED" })
+    gate.resolve("done all the same")
+    expect(await s.untilState(id, "cancelled", "succeeded")).toMatchObject({ state: "cancelled", result: null })
+  },
+)
 
 test("#6 a job that was asked to cancel between its claim and its start never starts", async () => {
   await using s = await openStage(database)
   const { app, tap } = s.tappedApp()
   const job = defineJob<null, string>({ name: "job" })
   let runs = 0
-  const hold = tap.hold("after", (sent) => claiming(sent) && pushed)
-  let pushed = false
+  const { id } = await app.push(job, null)
+  // The reply to the worker's first claim is held back: the job is claimed, and the worker does not know it yet.
+  const hold = tap.hold("after", claiming)
   await s.worker(app, { handlers: [job.handler(() => `run ${++runs}`)], heartbeat: "50ms", lease: "10s" })
-  pushed = true
-  const { id } = await app.push(job, null, { wake: true })
   await hold.reached
-  if ((await s.state(id)) === "running") expect(await s.app().job(id).cancel()).toBe("requested")
+  expect(await s.state(id)).toBe("running")
+  expect(await app.job(id).cancel()).toBe("requested")
   hold.release()
   const row = await s.untilState(id, "cancelled", "succeeded")
   expect(row.state).toBe("cancelled")
   expect(row.result).toBeNull()
+  expect(runs).toBe(0)
 })
 
 /** A job that is due, but not promoted yet. */

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, expect, test } from "vitest"
 import { defineJob } from "millrace"
 import { deferred } from "../../src/lib/deferred.ts"
 import type { Connection, Database } from "../../src/model/database.ts"
-import { recover, recoverOrphans, renewWorker } from "../../src/postgres/workers.ts"
+import { recoverOrphans, renewWorker } from "../../src/postgres/workers.ts"
+import { recover } from "./support/recovery.ts"
 import { takeBackClaims } from "../../src/worker/sweep.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, succeeded, type Stage } from "./support/stage.ts"
@@ -258,7 +259,7 @@ async function lockedDead(s: Stage) {
 test("#15 a claim that is locked for long does not keep those of other dead workers from being taken back", async () => {
   await using s = await openStage(database)
   const { gate, locked, free } = await lockedDead(s)
-  for (let sweep = 0; sweep < 5; sweep++) await recover(s.db, s.names, 100, 3)
+  await takeBackClaims(s.context(), 3)
   const meanwhile = await s.states([locked, free])
   await gate.rollback()
   expect(meanwhile).toEqual(["running", "pending"])

@@ -17,7 +17,11 @@ afterAll(() => database.close())
 async function finishAll(s: Stage, on?: Connection): Promise<void> {
   const member = await s.member()
   const claims = await s.claim(member, 100, on)
-  await s.settle(member, claims.map((claim) => succeeded(claim, "done")), on)
+  await s.settle(
+    member,
+    claims.map((claim) => succeeded(claim, "done")),
+    on,
+  )
 }
 
 const kinds = [
@@ -27,40 +31,49 @@ const kinds = [
 const job = defineJob<number, string>({ name: "job" })
 const given = (key: string | undefined) => (key === undefined ? {} : { uniqueKey: key })
 
-test.each(kinds)("#22 a $kind push whose reply is lost is sent again, and is there once", async ({ statement, key }) => {
-  await using s = await openStage(database)
-  const { app, tap } = s.tappedApp()
-  const happened = tap.lose(saying(statement))
-  const reference = await app.push(job, 1, given(key))
-  await happened
-  expect(reference.duplicate).toBe(false)
-  expect(await s.row(reference.id)).toMatchObject({ state: "pending" })
-  expect(await s.sql("select id from $s.jobs")).toHaveLength(1)
-  expect(tap.count(saying(statement))).toBe(2)
-})
+test.each(kinds)(
+  "#22 a $kind push whose reply is lost is sent again, and is there once",
+  async ({ statement, key }) => {
+    await using s = await openStage(database)
+    const { app, tap } = s.tappedApp()
+    const happened = tap.lose(saying(statement))
+    const reference = await app.push(job, 1, given(key))
+    await happened
+    expect(reference.duplicate).toBe(false)
+    expect(await s.row(reference.id)).toMatchObject({ state: "pending" })
+    expect(await s.sql("select id from $s.jobs")).toHaveLength(1)
+    expect(tap.count(saying(statement))).toBe(2)
+  },
+)
 
-test.each(kinds)("#22 a $kind push that was lost before it was carried out is there once", async ({ statement, key }) => {
-  await using s = await openStage(database)
-  const { app, tap } = s.tappedApp()
-  const happened = tap.lose(saying(statement), false)
-  const reference = await app.push(job, 1, given(key))
-  await happened
-  expect(await s.sql("select id from $s.jobs")).toEqual([{ id: reference.id }])
-})
+test.each(kinds)(
+  "#22 a $kind push that was lost before it was carried out is there once",
+  async ({ statement, key }) => {
+    await using s = await openStage(database)
+    const { app, tap } = s.tappedApp()
+    const happened = tap.lose(saying(statement), false)
+    const reference = await app.push(job, 1, given(key))
+    await happened
+    expect(await s.sql("select id from $s.jobs")).toEqual([{ id: reference.id }])
+  },
+)
 
-test.each(kinds)("#22 a $kind push that finished before it was sent again does not run again", async ({ statement, key }) => {
-  await using s = await openStage(database)
-  const { app, tap } = s.tappedApp()
-  tap.next(saying(statement), async ({ send }) => {
-    await send()
-    await finishAll(s)
-    throw lost()
-  })
-  const reference = await app.push(job, 1, given(key))
-  expect(reference.duplicate).toBe(false)
-  expect(await s.row(reference.id)).toMatchObject({ state: "succeeded", result: "done", claims: 1 })
-  expect(await s.sql("select id from $s.jobs")).toEqual([])
-})
+test.each(kinds)(
+  "#22 a $kind push that finished before it was sent again does not run again",
+  async ({ statement, key }) => {
+    await using s = await openStage(database)
+    const { app, tap } = s.tappedApp()
+    tap.next(saying(statement), async ({ send }) => {
+      await send()
+      await finishAll(s)
+      throw lost()
+    })
+    const reference = await app.push(job, 1, given(key))
+    expect(reference.duplicate).toBe(false)
+    expect(await s.row(reference.id)).toMatchObject({ state: "succeeded", result: "done", claims: 1 })
+    expect(await s.sql("select id from $s.jobs")).toEqual([])
+  },
+)
 
 test("#22 a batch of which some rows finished and some wait is sent again: every job is there once", async () => {
   await using s = await openStage(database)

@@ -84,24 +84,27 @@ test("#38 a retry while another job holds its key raises 23505, and nothing move
   expect(await s.states([id, holder])).toEqual(["failed", "pending"])
 })
 
-test.each(["commits", "rolls back"])("#38 a retry waits for a push of its key that is under way and %s", async (how) => {
-  await using s = await openStage(database)
-  const [a] = await s.sessions()
-  const id = await finished(s, { uniqueKey: "key" })
-  const other = s.newJob({ uniqueKey: "key" })
-  await a.begin()
-  await insert(a.db, s.names, [other], false)
-  const retry = s.app().job(id).retry()
-  const ended = retry.then(
-    () => "ready",
-    (error: { code: string }) => error.code,
-  )
-  await s.somebodyWaits(a)
-  if (how === "commits") await a.commit()
-  else await a.rollback()
-  expect(await ended).toBe(how === "commits" ? "MILLRACE_KEY_TAKEN" : "ready")
-  expect(await s.state(id)).toBe(how === "commits" ? "failed" : "pending")
-})
+test.each(["commits", "rolls back"])(
+  "#38 a retry waits for a push of its key that is under way and %s",
+  async (how) => {
+    await using s = await openStage(database)
+    const [a] = await s.sessions()
+    const id = await finished(s, { uniqueKey: "key" })
+    const other = s.newJob({ uniqueKey: "key" })
+    await a.begin()
+    await insert(a.db, s.names, [other], false)
+    const retry = s.app().job(id).retry()
+    const ended = retry.then(
+      () => "ready",
+      (error: { code: string }) => error.code,
+    )
+    await s.somebodyWaits(a)
+    if (how === "commits") await a.commit()
+    else await a.rollback()
+    expect(await ended).toBe(how === "commits" ? "MILLRACE_KEY_TAKEN" : "ready")
+    expect(await s.state(id)).toBe(how === "commits" ? "failed" : "pending")
+  },
+)
 
 test("#39 an update behind a claim waits, and changes nothing", async () => {
   await using s = await openStage(database)

@@ -4,18 +4,9 @@ import { deferred } from "../../src/lib/deferred.ts"
 import { uuidv7 } from "../../src/lib/uuid.ts"
 import type { Connection } from "../../src/model/database.ts"
 import { cancelJobs, markAwaited, saveProgress, type Settlement } from "../../src/postgres/jobs.ts"
-import { recover } from "../../src/postgres/workers.ts"
+import { recover } from "./support/recovery.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
-import {
-  failed,
-  handedBack,
-  openStage,
-  retrying,
-  snoozed,
-  succeeded,
-  type Claim,
-  type Stage,
-} from "./support/stage.ts"
+import { failed, handedBack, openStage, retrying, snoozed, succeeded, type Claim, type Stage } from "./support/stage.ts"
 import { claiming, settling } from "./support/tap.ts"
 import { until } from "./support/until.ts"
 
@@ -33,21 +24,24 @@ const endings: [string, (claim: Claim) => Settlement][] = [
   ["hand back", handedBack],
 ]
 
-test.each(endings)("#1 a settle (%s) behind a recovery waits for the row, matches nothing, is told stale", async (_, end) => {
-  await using s = await openStage(database)
-  const [a, b] = await s.sessions()
-  const member = await s.member()
-  const id = await s.pushOne()
-  const [claim] = await s.claim(member)
-  await s.expire(member)
-  await a.begin()
-  expect(await recover(a.db, s.names, 100, 3)).toMatchObject([{ id, state: "pending" }])
-  const settle = b.start((db) => s.settle(member, [end(claim!)], db))
-  await settle.waiting(a)
-  await a.commit()
-  expect(await settle.result).toMatchObject({ stale: [id], cancelled: null, awaited: null })
-  expect(await s.row(id)).toMatchObject({ state: "pending", crashes: 1, attempts: 0, token: null, errors: null })
-})
+test.each(endings)(
+  "#1 a settle (%s) behind a recovery waits for the row, matches nothing, is told stale",
+  async (_, end) => {
+    await using s = await openStage(database)
+    const [a, b] = await s.sessions()
+    const member = await s.member()
+    const id = await s.pushOne()
+    const [claim] = await s.claim(member)
+    await s.expire(member)
+    await a.begin()
+    expect(await recover(a.db, s.names, 100, 3)).toMatchObject([{ id, state: "pending" }])
+    const settle = b.start((db) => s.settle(member, [end(claim!)], db))
+    await settle.waiting(a)
+    await a.commit()
+    expect(await settle.result).toMatchObject({ stale: [id], cancelled: null, awaited: null })
+    expect(await s.row(id)).toMatchObject({ state: "pending", crashes: 1, attempts: 0, token: null, errors: null })
+  },
+)
 
 test("#1 a settle behind a recovery that failed the job leaves that failure", async () => {
   await using s = await openStage(database)
@@ -117,21 +111,24 @@ test("#2 a settle that rolls back leaves its row to the next recovery", async ()
   expect(await s.row(id)).toMatchObject({ state: "pending", crashes: 1, attempts: 0 })
 })
 
-test.each(endings)("#16 the second of two settles of one claim (%s) waits, matches nothing, is told stale", async (_, end) => {
-  await using s = await openStage(database)
-  const [a, b] = await s.sessions()
-  const member = await s.member()
-  const id = await s.pushOne()
-  const [claim] = await s.claim(member)
-  await a.begin()
-  expect((await s.settle(member, [end(claim!)], a.db)).stale).toBeNull()
-  const again = b.start((db) => s.settle(member, [end(claim!)], db))
-  await again.waiting(a)
-  await a.commit()
-  expect((await again.result).stale).toEqual([id])
-  const { state, charge } = end(claim!)
-  expect(await s.row(id)).toMatchObject({ state, attempts: charge })
-})
+test.each(endings)(
+  "#16 the second of two settles of one claim (%s) waits, matches nothing, is told stale",
+  async (_, end) => {
+    await using s = await openStage(database)
+    const [a, b] = await s.sessions()
+    const member = await s.member()
+    const id = await s.pushOne()
+    const [claim] = await s.claim(member)
+    await a.begin()
+    expect((await s.settle(member, [end(claim!)], a.db)).stale).toBeNull()
+    const again = b.start((db) => s.settle(member, [end(claim!)], db))
+    await again.waiting(a)
+    await a.commit()
+    expect((await again.result).stale).toEqual([id])
+    const { state, charge } = end(claim!)
+    expect(await s.row(id)).toMatchObject({ state, attempts: charge })
+  },
+)
 
 test("#16 a resend after the first settle rolled back settles", async () => {
   await using s = await openStage(database)
@@ -188,37 +185,45 @@ const news: [string, (claim: Claim) => Settlement][] = [
   ["snooze", snoozed],
 ]
 
-test.each(news)("#17 a stale and a fresh (%s) claim of one job in one settle batch: only the fresh pair settles", async (_, end) => {
-  await using s = await openStage(database)
-  for (const [old, endOld] of olds) {
-    for (const place of ["first", "last"]) {
-      const { id, member, stale, fresh } = await claimedTwice(s)
-      const batch = [endOld(stale), end(fresh)]
-      await s.settle(member, place === "first" ? batch : batch.toReversed())
-      const { state, charge, result, error } = end(fresh)
-      const rows = await s.rows(id)
-      const seen = rows.map((row) => ({ ...row, errors: (row.errors ?? []).map(({ message }) => message) }))
-      const expected = {
-        state,
-        attempts: charge,
-        claims: 2,
-        token: rows[0]?.finished ? fresh.token : null,
-        result: result === undefined ? null : "new",
-        errors: error === undefined ? [] : ["new"],
+test.each(news)(
+  "#17 a stale and a fresh (%s) claim of one job in one settle batch: only the fresh pair settles",
+  async (_, end) => {
+    await using s = await openStage(database)
+    for (const [old, endOld] of olds) {
+      for (const place of ["first", "last"]) {
+        const { id, member, stale, fresh } = await claimedTwice(s)
+        const batch = [endOld(stale), end(fresh)]
+        await s.settle(member, place === "first" ? batch : batch.toReversed())
+        const { state, charge, result, error } = end(fresh)
+        const rows = await s.rows(id)
+        const seen = rows.map((row) => ({ ...row, errors: (row.errors ?? []).map(({ message }) => message) }))
+        const expected = {
+          state,
+          attempts: charge,
+          claims: 2,
+          token: rows[0]?.finished ? fresh.token : null,
+          result: result === undefined ? null : "new",
+          errors: error === undefined ? [] : ["new"],
+        }
+        expect.soft(seen, `stale: ${old}, ${place}`).toMatchObject([expected])
+        // A scheduled or pending one must not be claimed by the next round.
+        await s.sql("delete from $s.jobs")
       }
-      expect.soft(seen, `stale: ${old}, ${place}`).toMatchObject([expected])
-      // A scheduled or pending one must not be claimed by the next round.
-      await s.sql("delete from $s.jobs")
     }
-  }
-})
+  },
+)
 
 test("#17 three claims' outcomes of three jobs, one of them stale twice over: each job ends once", async () => {
   await using s = await openStage(database)
   const { id, member, stale, fresh } = await claimedTwice(s)
   const others = await s.push([{}, {}])
   const claims = await s.claim(member)
-  await s.settle(member, [succeeded(stale), ...claims.map((claim) => succeeded(claim)), succeeded(fresh), succeeded(stale)])
+  await s.settle(member, [
+    succeeded(stale),
+    ...claims.map((claim) => succeeded(claim)),
+    succeeded(fresh),
+    succeeded(stale),
+  ])
   expect(await s.states([id, ...others])).toEqual(["succeeded", "succeeded", "succeeded"])
 })
 
@@ -324,15 +329,54 @@ async function reversedClaims(s: Stage) {
   return { ids, member, reversed: ids.toReversed().map(of), of }
 }
 
-
 const statements: [string, (s: Stage, claims: Claim[]) => (db: Connection) => Promise<unknown>][] = [
-  ["a settle", (s, claims) => async (db) => s.settle(await s.member(), claims.map((claim) => succeeded(claim, 1)), db)],
-  ["a kept settle", (s, claims) => async (db) => s.settle(await s.member(), claims.map((claim) => retrying(claim)), db)],
-  ["a bulk cancel", (s, claims) => (db) => cancelJobs(db, s.names, null, claims.map(({ id }) => id), null)],
-  ["a flag of waiters", (s, claims) => (db) => markAwaited(db, s.names, claims.map(({ id }) => id))],
+  [
+    "a settle",
+    (s, claims) => async (db) =>
+      s.settle(
+        await s.member(),
+        claims.map((claim) => succeeded(claim, 1)),
+        db,
+      ),
+  ],
+  [
+    "a kept settle",
+    (s, claims) => async (db) =>
+      s.settle(
+        await s.member(),
+        claims.map((claim) => retrying(claim)),
+        db,
+      ),
+  ],
+  [
+    "a bulk cancel",
+    (s, claims) => (db) =>
+      cancelJobs(
+        db,
+        s.names,
+        null,
+        claims.map(({ id }) => id),
+        null,
+      ),
+  ],
+  [
+    "a flag of waiters",
+    (s, claims) => (db) =>
+      markAwaited(
+        db,
+        s.names,
+        claims.map(({ id }) => id),
+      ),
+  ],
   [
     "a save of progress",
-    (s, claims) => (db) => saveProgress(db, s.names, "default", claims.map((claim) => ({ ...claim, value: "1" }))),
+    (s, claims) => (db) =>
+      saveProgress(
+        db,
+        s.names,
+        "default",
+        claims.map((claim) => ({ ...claim, value: "1" })),
+      ),
   ],
 ]
 
@@ -361,7 +405,13 @@ test("#44 a settle in reverse id order against a bulk cancel: no deadlock", asyn
   const { ids, member, reversed } = await reversedClaims(s)
   await gate.begin()
   await gate.db.query(`select from ${s.names.of("jobs")} where id = $1 for update`, [ids[0]])
-  const settle = b.start((db) => s.settle(member, reversed.map((claim) => succeeded(claim, 1)), db))
+  const settle = b.start((db) =>
+    s.settle(
+      member,
+      reversed.map((claim) => succeeded(claim, 1)),
+      db,
+    ),
+  )
   await settle.waiting(gate)
   const cancel = c.start((db) => cancelJobs(db, s.names, null, ids.toReversed(), null))
   await cancel.waiting()

@@ -76,7 +76,10 @@ test("#46 jobs that move to the history, and back, while they are read are seen 
   const member = await s.member()
   const ids = await s.push(Array(6).fill({}))
   const claims = await s.claim(member)
-  await s.settle(member, claims.slice(0, 3).map((claim) => succeeded(claim)))
+  await s.settle(
+    member,
+    claims.slice(0, 3).map((claim) => succeeded(claim)),
+  )
   // The same statement, read slowly: the first row now, everything else after all jobs have changed places.
   await reader.begin()
   const cursor: Connection = {
@@ -84,7 +87,10 @@ test("#46 jobs that move to the history, and back, while they are read are seen 
   }
   await findJobs(cursor, s.names, ids)
   const first = await reader.db.query<{ id: string }>("fetch 1 from slowly")
-  await s.settle(member, claims.slice(3).map((claim) => succeeded(claim)))
+  await s.settle(
+    member,
+    claims.slice(3).map((claim) => succeeded(claim)),
+  )
   for (const id of ids.slice(0, 3)) expect(await retryJob(s.db, s.names, null, id)).toMatchObject({ outcome: "ready" })
   const rest = await reader.db.query<{ id: string }>("fetch all from slowly")
   await reader.commit()

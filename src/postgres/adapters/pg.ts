@@ -19,6 +19,7 @@ export interface PgPool {
 
 export interface PgClient {
   query(config: object): Promise<{ rows: unknown[]; rowCount: number | null; command?: string }>
+  on?(event: "error", listener: (error: Error) => void): unknown
   release(error?: Error | boolean): void
 }
 
@@ -75,7 +76,7 @@ function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions
   // Without a listener, an idle connection that breaks ends the process.
   pool.on?.("error", () => {})
   const query = async <Row>(text: string, values?: readonly unknown[]): Promise<Rows<Row>> => {
-    const client = await pool.connect()
+    const client = await checkOut(pool)
     const result = await bounded<Row>(client, timeout, text, values)
     client.release()
     return result
@@ -90,6 +91,18 @@ function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions
     close: () => pool.end(),
     ...(dsn === undefined ? {} : { dsn }),
   }
+}
+
+const guarded = new WeakSet<PgClient>()
+
+/** A client of the pool. The pool listens for errors only while a client is idle; one that breaks in use would end the process. */
+async function checkOut(pool: PgPool): Promise<PgClient> {
+  const client = await pool.connect()
+  if (!guarded.has(client)) {
+    guarded.add(client)
+    client.on?.("error", () => {})
+  }
+  return client
 }
 
 /** Runs one statement under a deadline. A client whose statement failed on the wire or timed out is never used again. */
@@ -124,7 +137,7 @@ const isServerError = (error: unknown): boolean => {
 }
 
 async function transaction<T>(pool: PgPool, timeout: number, run: (tx: Connection) => Promise<T>): Promise<T> {
-  const client = await pool.connect()
+  const client = await checkOut(pool)
   let broken: Error | undefined
   // In a transaction the client is kept after an error, so that the rollback can be sent on it.
   const tx: Connection = {

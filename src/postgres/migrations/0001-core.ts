@@ -291,7 +291,8 @@ const moveToHistory = (s: string, f: Finish): string => {
 const settle = (s: string, detailed: boolean): string => `with ${
   detailed
     ? `o as materialized (
-      select * from json_to_recordset(p_details) as o(id uuid, state text, charge integer, result jsonb, error jsonb, meta jsonb)),
+      select * from json_to_recordset(p_details)
+        as o(id uuid, token uuid, state text, charge integer, result jsonb, error jsonb, meta jsonb)),
     `
     : ""
 }gone as (
@@ -311,10 +312,11 @@ const settle = (s: string, detailed: boolean): string => `with ${
         meta: detailed ? "coalesce(o.meta, g.meta)" : "g.meta",
         error: detailed ? "o.error" : "null::jsonb",
         cancel: "g.cancel",
-        from: detailed ? "gone g left join o on o.id = g.id" : "gone g",
+        from: detailed ? "gone g left join o on o.id = g.id and o.token = g.token" : "gone g",
       })})
-    select array_agg(g.id), array_agg(g.id) filter (where g.awaited), array_agg(g.id) filter (where g.cancel is not null)
-    into v_settled, v_awaited, v_cancelled from gone g;`
+    select array_agg(g.id), array_agg(g.token), array_agg(g.id) filter (where g.awaited),
+      array_agg(g.id) filter (where g.cancel is not null)
+    into v_settled, v_settled_tokens, v_awaited, v_cancelled from gone g;`
 
 /**
  * One round trip and one commit: settle what has finished, then claim what comes next.
@@ -340,7 +342,8 @@ returns table (id uuid, name text, attempts integer, crashes integer, max_attemp
 language plpgsql ${pinned} as $$
 #variable_conflict use_column
 declare
-  v_settled uuid[]; v_kept uuid[]; v_awaited uuid[]; v_cancelled uuid[]; v_stale uuid[];
+  v_settled uuid[]; v_settled_tokens uuid[]; v_kept uuid[]; v_kept_tokens uuid[];
+  v_awaited uuid[]; v_cancelled uuid[]; v_stale json;
   p_tokens uuid[] := '{}'; v_ids uuid[]; v_tokens uuid[];
   v_paused boolean; v_revision bigint; v_alive boolean;
   v_left integer := p_limit; v_rows integer; v_segments integer := cardinality(p_floor_ranks);
@@ -353,11 +356,14 @@ begin
   end loop;
 
   if cardinality(p_kept_ids) > 0 then
-    select array_agg(c.id), array_agg(c.token) into v_ids, v_tokens from (
-      select j.id, j.token from ${s}.jobs j
-      where j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is not null
-        and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true
-      order by j.id for update) c;
+    -- All rows first, in id order, then a new snapshot: only so does a cancel that was being made count.
+    perform 1 from ${s}.jobs j
+    where j.queue = p_queue and j.id = any(p_ids || p_kept_ids)
+      and ((j.id, j.token) in (select * from unnest(p_ids || p_kept_ids, p_tokens || p_kept_tokens))) is true
+    order by j.id for update;
+    select array_agg(j.id), array_agg(j.token) into v_ids, v_tokens from ${s}.jobs j
+    where j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is not null
+      and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true;
     if v_ids is not null then
       p_ids := p_ids || v_ids; p_tokens := p_tokens || v_tokens;
     end if;
@@ -366,12 +372,12 @@ begin
         ready_at = now(), run_at = now() + coalesce(o.delay_ms, 0) * interval '1 millisecond',
         attempts = j.attempts + coalesce(o.charge, 0), errors = ${s}.append_error(j.errors, o.error),
         meta = coalesce(o.meta, j.meta), blocked_by = o.blocked_by
-      from json_to_recordset(p_details) as o(id uuid, state text, charge integer, error jsonb, meta jsonb,
+      from json_to_recordset(p_details) as o(id uuid, token uuid, state text, charge integer, error jsonb, meta jsonb,
         delay_ms float8, blocked_by text)
-      where o.id = j.id and j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is null
+      where o.id = j.id and o.token = j.token and j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is null
         and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true
-      returning j.id)
-    select array_agg(k.id) into v_kept from kept k;
+      returning j.id, o.token)
+    select array_agg(k.id), array_agg(k.token) into v_kept, v_kept_tokens from kept k;
   end if;
 
   if cardinality(p_ids) > 0 and p_details is null then
@@ -380,11 +386,11 @@ begin
     ${settle(s, true)}
   end if;
 
-  v_rows := cardinality(p_ids) - coalesce(cardinality(v_settled), 0)
-    + cardinality(p_kept_ids) - coalesce(cardinality(v_kept), 0) - coalesce(cardinality(v_ids), 0);
-  if v_rows > 0 then
-    select array_agg(u.id) into v_stale from unnest(p_ids || p_kept_ids) as u(id)
-    where u.id <> all(coalesce(v_settled, '{}')) and u.id <> all(coalesce(v_kept, '{}'));
+  v_settled := v_settled || v_kept; v_settled_tokens := v_settled_tokens || v_kept_tokens;
+  if cardinality(p_ids || p_kept_ids) > coalesce(cardinality(v_settled), 0) then
+    select json_agg(json_build_array(u.id, u.token)) into v_stale
+    from (select * from unnest(p_ids || p_kept_ids, p_tokens || p_kept_tokens) as u(id, token)
+      except select * from unnest(v_settled, v_settled_tokens)) u;
   end if;
 
   if p_limit > 0 then
@@ -482,14 +488,14 @@ const takeBack = (s: string, charge: string, worker: string): string => `
  * again in the update.
  */
 function recover({ schema: s }: Names): string {
-  return `create function ${s}.recover_1(p_limit integer, p_max_crashes integer)
-returns table (id uuid, queue text, state text, worker text) language plpgsql ${pinned} as $$
+  return `create function ${s}.recover_1(p_limit integer, p_max_crashes integer, p_skip uuid[])
+returns table (id uuid, queue text, state text, worker text, incarnation uuid) language plpgsql ${pinned} as $$
 #variable_conflict use_column
 declare
   v_dead uuid; v_name text;
 begin
   select w.incarnation, w.id into v_dead, v_name from ${s}.workers w
-  where w.expires_at < now() order by w.incarnation limit 1 for update skip locked;
+  where w.expires_at < now() and w.incarnation <> all(p_skip) order by w.incarnation limit 1 for update skip locked;
   if not found then return; end if;
   update ${s}.workers w set expires_at = '-infinity' where w.incarnation = v_dead and w.expires_at > '-infinity';
   return query
@@ -497,13 +503,13 @@ begin
       select j.id, j.queue, j.token, j.cancel is not null or j.crashes + 1 >= p_max_crashes as final from ${s}.jobs j
       where j.state = 'running' and j.worker = v_dead order by j.id limit p_limit for update skip locked),
     ${takeBack(s, "1", "v_name")}
-    select b.id, b.queue, b.state, v_name from back b
+    select b.id, b.queue, b.state, v_name, v_dead from back b
     union all
-    select g.id, g.queue, case when g.cancel is not null then 'cancelled' else 'failed' end, v_name from gone g;
+    select g.id, g.queue, case when g.cancel is not null then 'cancelled' else 'failed' end, v_name, v_dead from gone g;
   if not exists (select 1 from ${s}.jobs j where j.state = 'running' and j.worker = v_dead) then
     delete from ${s}.workers w where w.incarnation = v_dead;
   end if;
-  return query select null::uuid, null::text, null::text, v_name; -- somebody was dead, with or without jobs
+  return query select null::uuid, null::text, null::text, v_name, v_dead; -- who was dead, with or without jobs
 end
 $$`
 }
@@ -581,24 +587,34 @@ returns table (outcome text, queue text) language plpgsql ${pinned} as $$
 declare
   v_state ${s}.job_state; v_queue text;
 begin
-  select j.state, j.queue into v_state, v_queue from ${s}.jobs j where j.id = p_id and j.queue = coalesce(p_queue, j.queue) for update;
-  if v_state = 'running' then
-    return query select 'running', v_queue; return;
-  elsif found then
-    update ${s}.jobs j set state = 'pending', ready_at = now(), run_at = now(), blocked_by = null where j.id = p_id and j.queue = v_queue;
-    return query select 'ready', v_queue; return;
-  end if;
-  return query
-    with back as (
-      delete from ${s}.jobs_history h where h.id = p_id and h.queue = coalesce(p_queue, h.queue) returning h.*),
-    again as (
-      insert into ${s}.jobs (id, state, queue, name, rank, created_at, max_attempts, claims, timeout_ms, keep_s,
-        keep_failed_s, payload, meta, errors, tags, unique_key, options)
-      select b.id, 'pending', b.queue, b.name, b.rank, b.created_at, b.max_attempts, b.claims, b.timeout_ms, b.keep_s,
-        b.keep_failed_s, b.payload, b.meta, b.errors, b.tags, b.unique_key, b.options
-      from back b
-      returning queue)
-    select 'ready', a.queue from again a;
+  -- Twice: somebody else may be bringing it back from the history at this moment.
+  for i in 1..2 loop
+    select j.state, j.queue into v_state, v_queue from ${s}.jobs j
+    where j.id = p_id and j.queue = coalesce(p_queue, j.queue) for update;
+    if v_state = 'running' then
+      return query select 'running', v_queue;
+      return;
+    elsif found then
+      update ${s}.jobs j set state = 'pending', ready_at = now(), run_at = now(), blocked_by = null
+      where j.id = p_id and j.queue = v_queue;
+      return query select 'ready', v_queue;
+      return;
+    end if;
+    return query
+      with back as (
+        delete from ${s}.jobs_history h where h.id = p_id and h.queue = coalesce(p_queue, h.queue) returning h.*),
+      again as (
+        insert into ${s}.jobs (id, state, queue, name, rank, created_at, max_attempts, claims, timeout_ms, keep_s,
+          keep_failed_s, payload, meta, errors, tags, unique_key, options)
+        select b.id, 'pending', b.queue, b.name, b.rank, b.created_at, b.max_attempts, b.claims, b.timeout_ms, b.keep_s,
+          b.keep_failed_s, b.payload, b.meta, b.errors, b.tags, b.unique_key, b.options
+        from back b
+        returning queue)
+      select 'ready', a.queue from again a;
+    if found then
+      return;
+    end if;
+  end loop;
 end
 $$`
 }

@@ -228,8 +228,10 @@ export class Stage implements AsyncDisposable {
     return (await this.call(member, { limit, ...(on && { on }) })).claims
   }
 
-  async settle(member: Identity, settle: readonly Settlement[], on?: Connection): Promise<CycleSummary> {
-    return (await this.call(member, { settle, ...(on && { on }) })).summary
+  /** The summary of a call that only settles, its stale claims by their jobs' ids. */
+  async settle(member: Identity, settle: readonly Settlement[], on?: Connection) {
+    const { summary } = await this.call(member, { settle, ...(on && { on }) })
+    return { ...summary, stale: summary.stale && summary.stale.map(([id]) => id) }
   }
 
   // ---- the package --------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ export class Tap {
   #rules: { match: Match; how: How }[] = []
 
   constructor(real: pg.Pool) {
+    real.on("connect", (client) => client.on("error", () => {})) // one that breaks in use is a test's doing
     this.pool = {
       options: real.options,
       connect: async () => this.#wrap((await real.connect()) as unknown as PgClient),
@@ -107,7 +108,12 @@ export const claiming: Match = ({ text, values }) =>
 /** Calls of `cycle_1` that settle something: ids stand before the limit. */
 export const settling: Match = ({ text, values }) =>
   text.includes("cycle_1") &&
-  values.slice(3, values.findIndex((value) => typeof value === "number")).some((value) => uuids.test(String(value)))
+  values
+    .slice(
+      3,
+      values.findIndex((value) => typeof value === "number"),
+    )
+    .some((value) => uuids.test(String(value)))
 
 const uuids = /^\{[0-9a-f]{8}-/
 
