@@ -48,7 +48,7 @@ export async function startCrew(count: number, url: string, pool: pg.Pool, event
   async function replace(lost: Hand): Promise<void> {
     if (closing) return
     const heir = `worker-${hired.length + 1}`
-    events.say(`${lost.id} (pid ${lost.pid}) is gone; ${heir} takes its place, its jobs return when its lease is over`)
+    events.say(`${lost.id} (pid ${lost.pid}) is gone; ${heir} replaces it, its jobs run again soon`)
     await hire().catch((error: Problem) => void (closing || events.broken(error)))
   }
 

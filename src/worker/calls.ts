@@ -98,11 +98,17 @@ export class Calls {
     if (wait > 0) return this.#pumpIn(wait)
     while (this.#flying.size < 2) {
       const settling = this.#settler.settlements.waiting
-      const limit = this.#hungry ? this.#demand() : 0
+      const limit = this.#hungry && !this.#isClaiming ? this.#demand() : 0
       if (settling === 0 && limit === 0) return
       if (this.#flying.size === 1 && settling < worthASecondCall && limit < worthASecondCall) return
       void this.#call(limit)
     }
+  }
+
+  /** A second claim beside one in flight would walk over the rows that the first has locked. */
+  get #isClaiming(): boolean {
+    for (const limit of this.#flying.values()) if (limit > 0) return true
+    return false
   }
 
   #pumpIn(ms: number): void {
@@ -113,11 +119,9 @@ export class Calls {
     }, ms)
   }
 
-  /** Jobs to ask for: what is wanted, less what is held or asked for already. */
+  /** Jobs to ask for: what is wanted, less what is held. */
   #demand(): number {
-    let asked = 0
-    for (const limit of this.#flying.values()) asked += limit
-    return Math.max(0, Math.min(this.#rules.wanted() - this.#rules.inHand() - asked, mostClaims))
+    return Math.max(0, Math.min(this.#rules.wanted() - this.#rules.inHand(), mostClaims))
   }
 
   async #call(limit: number): Promise<void> {

@@ -8,6 +8,7 @@ let app: Millrace
 beforeAll(async () => {
   own = await fixture()
   app = await own.app()
+  await app.declareQueue({ name: "default", tags: [] }) // no worker runs it: its jobs stay as they were pushed
 })
 afterAll(() => own.close())
 

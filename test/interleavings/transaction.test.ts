@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { defineJob } from "millrace"
 import { deferred } from "../../src/lib/deferred.ts"
@@ -256,13 +257,59 @@ test("#43 a COMMIT that never arrived, and somebody else finished the job meanwh
   const question = await meanwhile(s, tap, { resolve: () => gate.resolve() })
   await app.pauseQueue("default") // the worker itself shall not claim it again
   expect(await takeBack(s)).toMatchObject([{ id, state: "pending" }])
-  await s.sql("update $s.queues set paused_at = null")
   const member = await s.member()
-  const [claim] = await s.claim(member)
+  // Only this session sees the queue open: nobody else may have the job.
+  const [a] = await s.sessions()
+  await a.begin()
+  await a.db.query(`update ${s.names.of("queues")} set paused_at = null`)
+  const [claim] = await s.claim(member, 100, a.db)
+  await a.db.query(`update ${s.names.of("queues")} set paused_at = now()`)
+  await a.commit()
   await s.settle(member, [succeeded(claim!, "somebody else's")])
   question.release()
   await until("the first run has ended", () => ends.length > 0)
   expect(await side(), "its writes were rolled back").toEqual([])
   expect(await s.row(id)).toMatchObject({ state: "succeeded", result: "somebody else's" })
   expect(ends[0]).toBe("MILLRACE_LEASE_LOST")
+})
+
+/** A program with a worker whose first transaction loses its connection while the handler is busy with something else. */
+const program = (url: string, schema: string) => `
+  import { setTimeout as sleep } from "node:timers/promises"
+  import pg from "pg"
+  import { Millrace, defineJob } from "millrace"
+  import { Worker } from "millrace/worker"
+  const app = new Millrace({ dsn: ${JSON.stringify(url)}, schema: ${JSON.stringify(schema)}, logger: false })
+  const other = new pg.Client(${JSON.stringify(url)})
+  await other.connect()
+  const job = defineJob({ name: "job" })
+  let runs = 0
+  const handler = job.handler((_, running) => running.transaction(async (tx) => {
+    const { rows } = await tx.query("select pg_backend_pid() as pid")
+    if (++runs > 1) return "run " + runs
+    await other.query("select pg_terminate_backend($1)", [rows[0].pid])
+    for (let gone = 0; gone === 0; await sleep(5)) {
+      gone = 1 - (await other.query("select from pg_stat_activity where pid = $1", [rows[0].pid])).rowCount
+    }
+    await sleep(50) // the client's turn to notice
+    return "too late"
+  }))
+  const worker = new Worker(app, { handlers: [handler] })
+  await worker.start()
+  const reference = await app.push(job, null, { backoff: { initial: 1, max: 1 } })
+  process.stdout.write(await reference.result({ timeout: "10s" }))
+  await worker.stop()
+  await app.close()
+  await other.end()
+`
+
+test("#43 a connection that dies under an idle transaction fails the attempt, and ends no process", async () => {
+  await using s = await openStage(database)
+  const script = program(database.url, s.names.plain)
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] })
+  let [output, errors] = ["", ""]
+  child.stdout.on("data", (data) => (output += String(data)))
+  child.stderr.on("data", (data) => (errors += String(data)))
+  const code = await new Promise<number | null>((resolve) => child.once("close", resolve))
+  expect({ code, output, errors }).toEqual({ code: 0, output: "run 2", errors: "" })
 })
