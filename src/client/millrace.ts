@@ -13,10 +13,9 @@ import { ensurePartitions } from "../postgres/history.ts"
 import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { names } from "../postgres/sql.ts"
-import type { Notice } from "../postgres/notify.ts"
 import { context, type Context } from "./context.ts"
 import { Notices } from "./notices.ts"
-import { insert, isKeyBusy, keyBusy, maxRows, Pusher, type Placed } from "./pusher.ts"
+import { insert, isKeyBusy, keyBusy, maxRows, noticesOf, Pusher, type Placed } from "./pusher.ts"
 import { Reference } from "./reference.ts"
 import { Waiter } from "./waiter.ts"
 
@@ -111,7 +110,7 @@ export class Millrace implements AsyncDisposable {
       names: all,
       log,
       notices,
-      pusher: new Pusher(db, all, options.pushTimeout),
+      pusher: new Pusher(db, all, notices, options.pushTimeout),
       waiter: new Waiter(db, all, notices),
       queues: options.queues,
       maxPayload: options.maxPayload,
@@ -136,12 +135,11 @@ export class Millrace implements AsyncDisposable {
     definition: Pushable<Input, Result>,
     ...[payload, options]: PushArguments<Input, PushOptions>
   ): Promise<Reference<Result>> {
-    const { pusher, notices } = this.#open()
+    const { pusher } = this.#open()
     const made = preparePush(definition, options, this[context])(payload)
     const job = made instanceof Promise ? await made : made
     if (options?.tx) return (await this.#pushIn<Result>(options.tx, [job], options))[0]!
-    const placed = await pusher.push(job, options?.id !== undefined)
-    if (options?.wake !== false && !placed.duplicate) notices.send(noticeOf(job))
+    const placed = await pusher.push(job, options?.id !== undefined, options?.wake !== false)
     return this.#reference(placed)
   }
 
@@ -180,9 +178,7 @@ export class Millrace implements AsyncDisposable {
 
   async #pushChunk<Result>(jobs: NewJob[], options: Omit<PushOptions, "id"> | undefined): Promise<Reference<Result>[]> {
     if (options?.tx) return this.#pushIn<Result>(options.tx, jobs, options)
-    const { pusher, notices } = this.#open()
-    const placed = await pusher.pushAll(jobs, false)
-    if (options?.wake !== false) for (const notice of noticesOf(jobs)) notices.send(notice)
+    const placed = await this.#open().pusher.pushAll(jobs, options?.wake !== false)
     return placed.map((one) => this.#reference<Result>(one))
   }
 
@@ -325,9 +321,3 @@ function databaseOf(options: {
   }
   return options.pool ? fromPool(options.pool, options) : fromDsn(options.dsn!, options)
 }
-
-const noticeOf = (job: NewJob): Notice => ({ kind: job.later ? "later" : "ready", about: job.queue })
-
-const noticesOf = (jobs: readonly NewJob[]): Notice[] => [
-  ...new Map(jobs.map((job) => [`${job.later} ${job.queue}`, noticeOf(job)])).values(),
-]

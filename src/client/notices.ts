@@ -56,11 +56,25 @@ export class Notices {
 
   /** Queues a notice for sending; never fails, never waits. Subscribers in this process hear it at once. */
   send(notice: Notice): void {
-    for (const subscriber of this.#subscribers) subscriber.notice(notice)
+    this.tell(notice)
     if (!this.#enabled) return
     this.#pending.set(`${notice.kind} ${notice.about}`, notice)
     this.#gathered += 1
     this.#schedule()
+  }
+
+  /** Only subscribers in this process. */
+  tell(notice: Notice): void {
+    for (const subscriber of this.#subscribers) subscriber.notice(notice)
+  }
+
+  /** Whether a notice may go with a statement that is about to be sent; if so, it counts as sent. */
+  mayGoNow(): boolean {
+    if (!this.#enabled || this.#sending || this.#timer) return false
+    if (this.#lastSent + this.#window > performance.now()) return false
+    this.#lastSent = performance.now()
+    this.#window = shortWindow
+    return true
   }
 
   /** Sends at once when the last sending is a window ago, else when it will be. */

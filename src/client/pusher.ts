@@ -3,9 +3,11 @@ import { abortableSleep } from "../lib/signal.ts"
 import type { Connection } from "../model/database.ts"
 import { failure } from "../model/errors.ts"
 import type { NewJob } from "../model/job.ts"
-import { insertJobs, insertUniqueJobs } from "../postgres/jobs.ts"
+import { insertAndNotify, insertJobs, insertUniqueJobs } from "../postgres/jobs.ts"
+import type { Notice } from "../postgres/notify.ts"
 import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Names } from "../postgres/sql.ts"
+import type { Notices } from "./notices.ts"
 
 /*
  * Concurrent pushes share statements: while one insert is in flight, the next ones gather, and go together when it
@@ -25,6 +27,8 @@ export interface Placed {
 
 interface Entry {
   readonly job: NewJob
+  /** Workers shall be woken. */
+  readonly wake: boolean
   readonly deadline: number
   resolve(placed: Placed): void
   reject(error: unknown): void
@@ -38,33 +42,35 @@ const retries = { initial: 20, factor: 2, max: 2_000, jitter: "full" } as const
 export class Pusher {
   readonly #db: Connection
   readonly #names: Names
+  readonly #notices: Notices
   readonly #timeout: number
   readonly #plain = new Lane((batch) => this.#deliver(batch, false))
   readonly #unique = new Lane((batch) => this.#deliver(batch, false))
   readonly #closed = new AbortController()
 
   /** @param timeout how long a push keeps trying while the database cannot be reached, ms. */
-  constructor(db: Connection, names: Names, timeout: number) {
+  constructor(db: Connection, names: Names, notices: Notices, timeout: number) {
     this.#db = db
     this.#names = names
+    this.#notices = notices
     this.#timeout = timeout
   }
 
   /** Resolves when the job is committed. `resend`: the caller brought the id, and may be sending what is already there. */
-  push(job: NewJob, resend: boolean): Promise<Placed> {
+  push(job: NewJob, resend: boolean, wake: boolean): Promise<Placed> {
     return new Promise((resolve, reject) => {
-      const entry = { job, deadline: performance.now() + this.#timeout, resolve, reject }
+      const entry = { job, wake, deadline: performance.now() + this.#timeout, resolve, reject }
       if (resend) void this.#deliver([entry], true)
       else (job.uniqueKey === undefined ? this.#plain : this.#unique).add(entry)
     })
   }
 
   /** Several jobs, up to 1,000 per statement, each statement whole or not at all; places in the order of the jobs. */
-  async pushAll(jobs: readonly NewJob[], resend: boolean): Promise<Placed[]> {
+  async pushAll(jobs: readonly NewJob[], wake: boolean): Promise<Placed[]> {
     const placed = new Map<string, Placed>()
     for (const unique of [false, true]) {
       for (const batch of batches(jobs.filter((job) => (job.uniqueKey !== undefined) === unique))) {
-        const stored = await this.#persist(batch, resend, performance.now() + this.#timeout)
+        const stored = await this.#persist(batch, wake ? batch : [], false, performance.now() + this.#timeout)
         batch.forEach((job, index) => placed.set(job.id, stored[index]!))
       }
     }
@@ -81,11 +87,9 @@ export class Pusher {
   async #deliver(batch: readonly Entry[], resend: boolean): Promise<void> {
     try {
       const deadline = Math.max(...batch.map((entry) => entry.deadline))
-      const placed = await this.#persist(
-        batch.map((entry) => entry.job),
-        resend,
-        deadline,
-      )
+      const jobs = batch.map((entry) => entry.job)
+      const waking = batch.filter((entry) => entry.wake).map((entry) => entry.job)
+      const placed = await this.#persist(jobs, waking, resend, deadline)
       batch.forEach((entry, index) => entry.resolve(placed[index]!))
     } catch (error) {
       if (batch.length === 1 || !isolates(error)) {
@@ -98,11 +102,16 @@ export class Pusher {
     }
   }
 
-  /** Inserts until the database has confirmed it, whatever happens to the connection meanwhile. */
-  async #persist(jobs: readonly NewJob[], resend: boolean, deadline: number): Promise<Placed[]> {
+  /** Inserts until the database has confirmed it, whatever happens to the connection meanwhile; wakes workers for some. */
+  async #persist(
+    jobs: readonly NewJob[],
+    waking: readonly NewJob[],
+    resend: boolean,
+    deadline: number,
+  ): Promise<Placed[]> {
     for (let failures = 0; ;) {
       try {
-        return await insert(this.#db, this.#names, jobs, resend)
+        return await this.#store(jobs, waking, resend)
       } catch (error) {
         if (verdict(error) !== "retry") throw error
         failures += 1
@@ -115,7 +124,33 @@ export class Pusher {
       }
     }
   }
+
+  /** One attempt. A wake-up that is due travels with the insert; otherwise it is gathered with others. */
+  async #store(jobs: readonly NewJob[], waking: readonly NewJob[], resend: boolean): Promise<Placed[]> {
+    const notices = noticesOf(waking)
+    if (jobs[0]?.uniqueKey === undefined && notices.length === 1 && this.#notices.mayGoNow()) {
+      await insertAndNotify(this.#db, this.#names, jobs, resend, notices)
+      this.#notices.tell(notices[0]!)
+      return jobs.map(asked)
+    }
+    const placed = await insert(this.#db, this.#names, jobs, resend)
+    const taken = new Set(jobs.filter((_, index) => placed[index]!.duplicate))
+    for (const notice of noticesOf(waking.filter((job) => !taken.has(job)))) this.#notices.send(notice)
+    return placed
+  }
 }
+
+const asked = ({ id, queue, name }: NewJob): Placed => ({ id, queue, name, duplicate: false })
+
+/** Who is to be woken for these jobs: each queue once. */
+export const noticesOf = (jobs: readonly NewJob[]): Notice[] => [
+  ...new Map(
+    jobs.map(({ later, queue }): [string, Notice] => [
+      `${later} ${queue}`,
+      { kind: later ? "later" : "ready", about: queue },
+    ]),
+  ).values(),
+]
 
 const lockTimeout = "55P03"
 
@@ -135,7 +170,7 @@ export async function insert(
 ): Promise<Placed[]> {
   if (jobs[0]?.uniqueKey === undefined) {
     await insertJobs(db, names, jobs, resend)
-    return jobs.map(({ id, queue, name }) => ({ id, queue, name, duplicate: false }))
+    return jobs.map(asked)
   }
   const placed = new Map<string, Placed>()
   let missing = jobs

@@ -1,5 +1,6 @@
 import type { Connection } from "../model/database.ts"
 import type { NewJob } from "../model/job.ts"
+import { encodeNotice, type Notice } from "./notify.ts"
 import { plainArray, textArray, type Names } from "./sql.ts"
 
 /*
@@ -18,6 +19,20 @@ export async function insertJobs(
     ...rows(jobs),
     resend,
   ])
+}
+
+/** The same, and once committed the workers are woken by these notices, in the same round trip. Not inside a transaction. */
+export async function insertAndNotify(
+  db: Connection,
+  names: Names,
+  jobs: readonly NewJob[],
+  resend: boolean,
+  notices: readonly Notice[],
+): Promise<void> {
+  await db.query(
+    `call ${names.of("push_and_notify_1")}($1::uuid[], $2::integer[], $3::text::json, $4::text::json, $5, $6, $7::text[])`,
+    [...rows(jobs), resend, names.channel, textArray(notices.map(encodeNotice))],
+  )
 }
 
 /** For one pushed job: the job that holds its key now. `existing` is null when that one finished in between: send again. */

@@ -151,12 +151,15 @@ const pinned = `set search_path = pg_catalog, pg_temp set enable_seqscan = off s
   set enable_nestloop = off set plan_cache_mode = force_generic_plan`
 
 function functions(names: Names): string[] {
-  return [keepUntil(names), appendError(names), push(names), pushUnique(names), cycle(names), promote(names)].concat([
-    recover(names),
-    recoverOrphans(names),
-    cancel(names),
-    retry(names),
-  ])
+  return [
+    keepUntil(names),
+    appendError(names),
+    push(names),
+    pushAndNotify(names),
+    pushUnique(names),
+    cycle(names),
+    promote(names),
+  ].concat([recover(names), recoverOrphans(names), cancel(names), retry(names)])
 }
 
 /**
@@ -222,6 +225,25 @@ begin
   ${insertJobs(s, "on conflict do nothing")};
   delete from ${s}.jobs j where j.id = any(p_ids) and j.claims = 0
     and exists (select 1 from ${s}.jobs_history h where h.id = j.id and h.id = any(p_ids));
+end
+$$`
+}
+
+/**
+ * Inserts, commits, and then wakes the workers, in one round trip: NOTIFY in the transaction of the insert would hold a
+ * lock of the whole cluster until its commit. What goes wrong with the wake-up does not matter: the jobs are committed.
+ */
+function pushAndNotify({ schema: s }: Names): string {
+  return `create procedure ${s}.push_and_notify_1(p_ids uuid[], p_kind integer[], p_payloads json, p_kinds json,
+  p_resend boolean, p_channel text, p_notices text[]) language plpgsql as $$
+begin
+  perform ${s}.push_1(p_ids, p_kind, p_payloads, p_kinds, p_resend);
+  commit;
+  begin
+    perform pg_catalog.pg_notify(p_channel, n) from pg_catalog.unnest(p_notices) as n;
+  exception when others then
+    null;
+  end;
 end
 $$`
 }
