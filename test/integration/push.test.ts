@@ -18,9 +18,8 @@ interface Row {
   state: string
   keep_s: number
   keep_failed_s: number
-  /** Seconds from now. */
+  /** Seconds after its creation. */
   run_in: number
-  created_in: number
 }
 
 async function row(id: string): Promise<Row | undefined> {
@@ -234,7 +233,8 @@ test("the history keeps a job as long as its retention says for how it ended, lo
        extract(epoch from finished_at)::float8 as finished from millrace.jobs_history where id = any($1)`,
     [Object.values(jobs).map((job) => job.id)],
   )
-  const of = ({ id }: { id: string }) => rows.find((one: { id: string }) => one.id === id) as { until: number | null; finished: number } // prettier-ignore
+  const found = rows as { id: string; until: number | null; finished: number }[]
+  const of = ({ id }: { id: string }) => found.find((one) => one.id === id)!
   const kept = (job: { id: string }) => of(job).until! - of(job).finished
   expect(kept(jobs.hour)).toBeCloseTo(3_600, 3)
   expect(kept(jobs.week)).toBeCloseTo(7 * day, 3)

@@ -25,19 +25,19 @@ async function finishAll(s: Stage, on?: Connection): Promise<void> {
 }
 
 const kinds = [
-  { kind: "plain", statement: "push_1", key: undefined },
-  { kind: "unique", statement: "push_unique_1", key: "key" },
+  { kind: "plain", statement: "push_1", options: { wake: false } },
+  { kind: "waking", statement: "push_", options: {} }, // first with its notice, then without
+  { kind: "unique", statement: "push_unique_1", options: { uniqueKey: "key" } },
 ]
 const job = defineJob<number, string>({ name: "job" })
-const given = (key: string | undefined) => (key === undefined ? {} : { uniqueKey: key })
 
 test.each(kinds)(
   "#22 a $kind push whose reply is lost is sent again, and is there once",
-  async ({ statement, key }) => {
+  async ({ statement, options }) => {
     await using s = await openStage(database)
     const { app, tap } = s.tappedApp()
     const happened = tap.lose(saying(statement))
-    const reference = await app.push(job, 1, given(key))
+    const reference = await app.push(job, 1, options)
     await happened
     expect(reference.duplicate).toBe(false)
     expect(await s.row(reference.id)).toMatchObject({ state: "pending" })
@@ -48,11 +48,11 @@ test.each(kinds)(
 
 test.each(kinds)(
   "#22 a $kind push that was lost before it was carried out is there once",
-  async ({ statement, key }) => {
+  async ({ statement, options }) => {
     await using s = await openStage(database)
     const { app, tap } = s.tappedApp()
     const happened = tap.lose(saying(statement), false)
-    const reference = await app.push(job, 1, given(key))
+    const reference = await app.push(job, 1, options)
     await happened
     expect(await s.sql("select id from $s.jobs")).toEqual([{ id: reference.id }])
   },
@@ -60,7 +60,7 @@ test.each(kinds)(
 
 test.each(kinds)(
   "#22 a $kind push that finished before it was sent again does not run again",
-  async ({ statement, key }) => {
+  async ({ statement, options }) => {
     await using s = await openStage(database)
     const { app, tap } = s.tappedApp()
     tap.next(saying(statement), async ({ send }) => {
@@ -68,7 +68,7 @@ test.each(kinds)(
       await finishAll(s)
       throw lost()
     })
-    const reference = await app.push(job, 1, given(key))
+    const reference = await app.push(job, 1, options)
     expect(reference.duplicate).toBe(false)
     expect(await s.row(reference.id)).toMatchObject({ state: "succeeded", result: "done", claims: 1 })
     expect(await s.sql("select id from $s.jobs")).toEqual([])
@@ -79,7 +79,7 @@ test("#22 a batch of which some rows finished and some wait is sent again: every
   await using s = await openStage(database)
   const { app, tap } = s.tappedApp()
   const member = await s.member()
-  tap.next(saying("push_1"), async ({ send }) => {
+  tap.next(saying("push_"), async ({ send }) => {
     await send()
     const [claim] = await s.claim(member, 1)
     await s.settle(member, [succeeded(claim!, "done")])

@@ -265,7 +265,7 @@ export class Stage implements AsyncDisposable {
   /** The parts of an app, from the sources. */
   context(db: Database = this.db): Context {
     const notices = new Notices(db, this.names, silent, false)
-    const pusher = new Pusher(db, this.names, 5_000)
+    const pusher = new Pusher(db, this.names, notices, 5_000)
     const waiter = new Waiter(db, this.names, notices)
     return { db, names: this.names, log: silent, notices, pusher, waiter, queues: [], maxPayload: 262_144 }
   }
