@@ -397,12 +397,12 @@ export interface JobRow {
   keep_failed_s: number
 }
 
-/** Jobs by id, finished or not, in one statement: a job on its way to the history is seen once, never not at all. */
+/** Jobs by id, finished or not, those that exist, in any order. */
 export async function findJobs(db: Connection, names: Names, ids: readonly string[]): Promise<JobRow[]> {
   const { rows: found } = await db.query<JobRow>(
     `select id, name, queue, state::text, priority, payload, result::text, errors, attempts, crashes, max_attempts, claims, worker,
        created_at, run_at, started_at, finished_at, expires_at, progress, meta, tags, unique_key, blocked_by, cancel, keep_s, keep_failed_s
-     from ${names.of("all_jobs")} where id = any($1::uuid[])`,
+     from ${names.of("find_1")}($1::uuid[])`,
     [plainArray(ids)],
   )
   return found

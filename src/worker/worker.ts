@@ -100,6 +100,11 @@ export class Worker implements AsyncDisposable {
     return this.#queues.names
   }
 
+  /** Resolves when the worker has stopped, like `stop()`, without stopping it. */
+  get stopped(): Promise<boolean> {
+    return this.#stopped.promise
+  }
+
   /**
    * Starts the worker; resolves when it listens.
    *

@@ -130,6 +130,24 @@ test("#33 so does a settle inside of job.transaction", async () => {
   expect(await s.sql("select n from $s.side")).toEqual([{ n: 1 }])
 })
 
+test("#33 so does one whose transaction has read the history, with an expired partition that nobody can drop meanwhile", async () => {
+  await using s = await openStage(database)
+  const app = s.app({ queryTimeout: "3s" })
+  await s.worker(app, {
+    handlers: [
+      job.handler((_, running) =>
+        running.transaction(async (tx) => {
+          await tx.query(`select count(*) from ${s.names.of("all_jobs")}`)
+          return "done"
+        }),
+      ),
+    ],
+  })
+  await expiredPartition(s)
+  const { id } = await app.push(job, null, unusual)
+  expect(await s.untilState(id, "succeeded", "failed", "retrying")).toMatchObject({ state: "succeeded", attempts: 1 })
+})
+
 test("#33 so does a cancel", async () => {
   await using s = await openStage(database)
   const reference = await s.app().push(job, null, unusual)

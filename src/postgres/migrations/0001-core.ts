@@ -151,15 +151,8 @@ const pinned = `set search_path = pg_catalog, pg_temp set enable_seqscan = off s
   set enable_nestloop = off set plan_cache_mode = force_generic_plan`
 
 function functions(names: Names): string[] {
-  return [
-    keepUntil(names),
-    appendError(names),
-    push(names),
-    pushAndNotify(names),
-    pushUnique(names),
-    cycle(names),
-    promote(names),
-  ].concat([recover(names), recoverOrphans(names), cancel(names), retry(names)])
+  const made = [keepUntil, appendError, push, pushAndNotify, pushUnique, cycle, promote, find]
+  return [...made, recover, recoverOrphans, cancel, retry].map((make) => make(names))
 }
 
 /**
@@ -477,10 +470,19 @@ end
 $$`
 }
 
+/** Jobs by id, finished or not, in one statement: a job on its way to the history is seen once, never not at all. */
+function find({ schema: s }: Names): string {
+  return `create function ${s}.find_1(p_ids uuid[]) returns setof ${s}.all_jobs language plpgsql stable ${pinned} as $$
+begin
+  return query select * from ${s}.all_jobs j where j.id = any(p_ids);
+end
+$$`
+}
+
 const takeBack = (s: string, charge: string, worker: string): string => `
   gone as (
     delete from ${s}.jobs j using dead d
-    where d.final and j.id = d.id and j.queue = d.queue and j.token = d.token and j.state = 'running'
+    where d.final and j.id = d.id and j.queue = d.queue and j.token = d.token
       and j.id = any(array(select x.id from dead x))
     returning j.*),
   moved as (
@@ -500,14 +502,14 @@ const takeBack = (s: string, charge: string, worker: string): string => `
     update ${s}.jobs j set state = 'pending', token = null, worker = null, started_at = null, ready_at = now(),
       crashes = j.crashes + ${charge}
     from dead d
-    where not d.final and j.id = d.id and j.queue = d.queue and j.token = d.token and j.state = 'running'
+    where not d.final and j.id = d.id and j.queue = d.queue and j.token = d.token
       and j.id = any(array(select x.id from dead x))
     returning j.id, j.queue, j.state::text as state)`
 
 /**
  * Takes the claims of one dead worker back. The worker's row is locked first and marked dead for good (a renewal that
- * was under way finds it so), job rows that others hold locked are left for the next sweep, and state and token stand
- * again in the update.
+ * was under way finds it so), job rows that others hold locked are left for the next sweep, and the token, which implies
+ * the state, stands again in the update.
  */
 function recover({ schema: s }: Names): string {
   return `create function ${s}.recover_1(p_limit integer, p_max_crashes integer, p_skip uuid[])
@@ -572,7 +574,7 @@ begin
     where j.queue = coalesce(p_queue, j.queue) and j.id = any(p_ids) order by j.id for update) l;
   return query
     with gone as (
-      delete from ${s}.jobs j where j.id = any(v_held) and j.state <> 'running' returning j.*),
+      delete from ${s}.jobs j where j.id = any(v_held) and j.token is null returning j.*),
     moved as (
       ${moveToHistory(s, {
         state: "'cancelled'",
@@ -586,7 +588,7 @@ begin
         from: "gone g",
       })}),
     asked as (
-      update ${s}.jobs j set cancel = coalesce(j.cancel, v_cancel) where j.id = any(v_held) and j.state = 'running'
+      update ${s}.jobs j set cancel = coalesce(j.cancel, v_cancel) where j.id = any(v_held) and j.token is not null
       returning j.id, j.queue)
     select g.id, g.queue, 'cancelled', g.awaited from gone g
     union all

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest"
+import { testDatabase, type TestDatabase } from "../support/database.ts"
+import type { TcpProxy } from "../support/tcp-proxy.ts"
+import { until } from "../support/until.ts"
+import { effect, hold, quick } from "./jobs.ts"
+import { Scene, shortLived } from "./scene.ts"
+import { commits } from "./statements.ts"
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await testDatabase()
+})
+afterAll(() => database.close())
+
+const cuts: [string, (proxy: TcpProxy) => void][] = [
+  ["whose connections are refused", (proxy) => (proxy.refuse(), proxy.cut())],
+  ["whose connections are silent", (proxy) => proxy.blackhole()],
+]
+const ways: [string, boolean][] = [
+  ["a connection string", false],
+  ["only a pool", true],
+]
+
+describe.each(cuts)("a worker %s", (_, cut) => {
+  test.each(ways)(
+    "fires the signals before anybody else can start its jobs, and registers anew once healed (with %s)",
+    async (_, pooled) => {
+      const scene = await Scene.open(database.url, [{ name: "default" }, { name: "own", tags: ["lonely"] }])
+      const proxy = await scene.newProxy()
+      const lonely = await scene.worker("lonely", {
+        proxy,
+        pooled,
+        worker: { ...shortLived, lease: 2_000, heartbeat: 450, tags: ["lonely"] },
+      })
+      const job = await scene.app.push(hold, { obey: true })
+      await lonely.started(job.id)
+      const heir = await scene.worker("heir")
+      const { lonely: before } = await scene.incarnations()
+      cut(proxy)
+      const taken = await heir.started(job.id)
+      expect(taken).toMatchObject({ attempt: 1, crashes: 1, claims: 2 })
+      const aborted = await lonely.aborted(job.id)
+      expect(aborted).toMatchObject({ code: "MILLRACE_LEASE_LOST" })
+      expect(aborted.at).toBeLessThan(taken.at)
+
+      heir.finish(job.id, "the right one")
+      await scene.reaches(job.id, "succeeded")
+      proxy.heal()
+      const own = await scene.app.push(quick, { n: 1 }, { queue: "own" })
+      expect(await scene.reaches(own.id, "succeeded", 60_000)).toMatchObject({ worker: "lonely", attempts: 1 })
+      expect((await scene.incarnations()).lonely).not.toBe(before)
+      expect(await scene.job(job.id)).toMatchObject({ state: "succeeded", attempts: 1, crashes: 1, worker: "heir" })
+    },
+  )
+})
+
+test("a job whose dead worker left a transaction open waits for its end, and nothing else does", async () => {
+  const scene = await Scene.open(database.url)
+  const doomedProxy = await scene.newProxy()
+  const heirProxy = await scene.newProxy()
+  const left = doomedProxy.swallow(
+    { statement: (one, link) => commits(one) && link.said(scene.effects) },
+    "silence", // the server never hears that the worker is gone
+  )
+  const doomed = await scene.worker("doomed", { proxy: doomedProxy, worker: shortLived })
+  const stuck = await scene.app.push(effect, { n: 1 })
+  const link = await left
+  doomed.kill()
+  await scene.worker("heir", { proxy: heirProxy })
+  await until("its lease is over", async () => !("doomed" in (await scene.incarnations())))
+
+  const looksForDead = () => heirProxy.count(({ text }) => text.includes('"recover_1"'))
+  const sweeps = () => heirProxy.count(({ text }) => text.includes('"recover_orphans_'))
+  const before = { looks: looksForDead(), sweeps: sweeps() }
+  await until("it is swept three times", () => sweeps() >= before.sweeps + 3)
+  expect(looksForDead() - before.looks).toBeLessThan(20)
+  const other = await scene.app.push(quick, { n: 1 })
+  await scene.reaches(other.id, "succeeded")
+  expect(await scene.job(stuck.id)).toMatchObject({ state: "running", crashes: 0 })
+
+  link.cut()
+  expect(await scene.reaches(stuck.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 1, worker: "heir" })
+  expect(await scene.effectsOf(stuck.id)).toBe(1)
+})
