@@ -130,8 +130,10 @@ export class Notices {
         this.#resync()
       },
       lost: (error) => {
+        // Where nothing has ever arrived, that has been said already.
+        const level = this.#arrives ? "warn" : "debug"
         this.#arrives = false
-        this.#log.warn("the listening connection was lost; polling until it is back", { error: String(error) })
+        this.#log[level]("the listening connection was lost; polling until it is back", { error: String(error) })
         this.#resync()
       },
     })

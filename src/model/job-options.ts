@@ -79,11 +79,13 @@ function parsed<In, Out>(
   return Object.freeze({ type, doc, parse })
 }
 
+const tenYears = 10 * 365 * 86_400_000
+
 const secondsKept = (given: Duration | "none" | "forever", where: string): number => {
   if (given === "none") return 0
   return given === "forever"
     ? -1
-    : Math.ceil(milliseconds(given, where, { max: (1_000 * 365 * 86_400_000) / 100 }) / 1_000)
+    : Math.ceil(milliseconds(given, where, { max: tenYears }) / 1_000)
 }
 
 function parseRetention(given: RetentionInput, where: string): Retention {
