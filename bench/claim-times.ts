@@ -43,7 +43,7 @@ async function timeClaim(db: Client, worker: string): Promise<number> {
     name: "claim",
     text: `select id from millrace.cycle_1(p_worker => $1::uuid, p_worker_id => $1::uuid::text, p_queue => 'default',
       p_ids => '{}', p_runs => '{}', p_counts => '{}', p_kept_ids => '{}', p_kept_tokens => '{}', p_details => null,
-      p_token => $2, p_limit => ${CLAIM}, p_except => null,
+      p_token => $2, p_limit => ${CLAIM}, p_suspect => false, p_except => null,
       p_floor_ranks => '{}', p_floor_ready => '{}', p_floor_ids => '{}')`,
     values: [worker, randomUUID()],
   })

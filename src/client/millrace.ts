@@ -5,7 +5,7 @@ import { preparePush, type Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
 import { parseMoment, type PushOptions } from "../model/job-options.ts"
-import { consoleLogger, guarded, silent, type Logger } from "../model/log.ts"
+import { consoleLogger, guarded as guardedLogger, silent, type Logger } from "../model/log.ts"
 import { declareOptions, parseQueue, unknownQueue, type QueueOptions, type QueueRecord } from "../model/queue.ts"
 import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
@@ -13,6 +13,7 @@ import { ensurePartitions } from "../postgres/history.ts"
 import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { names } from "../postgres/sql.ts"
+import { sqlState } from "../postgres/sqlstate.ts"
 import { context, type Context } from "./context.ts"
 import { Notices } from "./notices.ts"
 import { insert, isKeyBusy, keyBusy, maxRows, noticesOf, Pusher, type Placed } from "./pusher.ts"
@@ -70,6 +71,24 @@ export const millraceOptions = {
 
 export type MillraceOptions = OptionsInput<typeof millraceOptions>
 
+const migrateOptions = {
+  /** Version to go to. Default the newest; 0 removes everything. */
+  to: integer({ doc: "Version to go to. Default the newest; 0 removes everything." }),
+}
+
+const pauseOptions = {
+  /** When it resumes by itself: a Date, or `"in 10m"`. Default never. */
+  until: value<Date | string>({
+    type: "Date | text",
+    doc: 'When it resumes by itself: a Date, or `"in 10m"`. Default never.',
+  }),
+}
+
+const deleteOptions = {
+  /** Its jobs go as well, but for those that run. */
+  jobs: boolean({ default: false, doc: "Its jobs go as well, but for those that run." }),
+}
+
 const hints = { connectionString: "dsn", url: "dsn", prefix: "schema", log: "logger", max_pool_size: "maxConnections" }
 
 const waitOptions = {
@@ -96,13 +115,14 @@ export class Millrace implements AsyncDisposable {
   /** @internal */
   readonly [context]: Context
   #closed: Promise<void> | undefined
+  #ended = false
 
   /** @throws MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_SCHEMA. */
   constructor(given: MillraceOptions) {
     const options = parseOptions("Millrace", millraceOptions, given, hints)
-    const db = databaseOf(options)
+    const db = guarded(databaseOf(options), () => this.#ended)
     const all = names(options.schema)
-    const log = options.logger === false ? silent : guarded(options.logger ?? consoleLogger(options.name))
+    const log = options.logger === false ? silent : guardedLogger(options.logger ?? consoleLogger(options.name))
     const notices = new Notices(db, all, log, options.notifications)
     for (const queue of options.queues) parseQueue(queue)
     this[context] = {
@@ -118,8 +138,10 @@ export class Millrace implements AsyncDisposable {
   }
 
   /** Creates or upgrades the tables (`to: 0` removes them). Safe to call from many processes at once. */
-  async migrate(options?: MigrateOptions): Promise<{ from: number; to: number }> {
-    const { db, names: all } = this[context]
+  async migrate(given?: MigrateOptions): Promise<{ from: number; to: number }> {
+    const { db, names: all } = this.#open()
+    const { to } = parseOptions("migrate", migrateOptions, given)
+    const options = to === undefined ? {} : { to }
     const versions = await migrate(db, all, options)
     if (versions.to > 0) await ensurePartitions(db, all, [86_400])
     return versions
@@ -154,6 +176,18 @@ export class Millrace implements AsyncDisposable {
     payloads: Iterable<Input> | AsyncIterable<Input>,
     options?: Omit<PushOptions, "id">,
   ): Promise<Reference<Result>[]> {
+    if (options && "id" in options)
+      throw failure("MILLRACE_BAD_OPTION", "pushMany: an id belongs to one job; push it by itself.")
+    if (
+      typeof payloads !== "object" ||
+      payloads === null ||
+      !(Symbol.iterator in payloads || Symbol.asyncIterator in payloads)
+    ) {
+      throw failure(
+        "MILLRACE_BAD_OPTION",
+        "pushMany: the payloads must be an array or another (async) iterable, one entry per job.",
+      )
+    }
     const references: Reference<Result>[] = []
     let chunk: NewJob[] = []
     const flush = async () => {
@@ -254,8 +288,9 @@ export class Millrace implements AsyncDisposable {
    *
    * @throws MILLRACE_UNKNOWN_QUEUE.
    */
-  async pauseQueue(name: string, options: { readonly until?: Date | string } = {}): Promise<void> {
+  async pauseQueue(name: string, given?: OptionsInput<typeof pauseOptions>): Promise<void> {
     const { db, names: all } = this.#open()
+    const options = parseOptions("pauseQueue", pauseOptions, given)
     const until = options.until === undefined ? undefined : parseMoment(options.until, "pauseQueue.until")
     if (!(await pauseQueue(db, all, name, until))) throw unknownQueue(name)
     this.#queueChanged(name)
@@ -274,9 +309,10 @@ export class Millrace implements AsyncDisposable {
    * @returns how many jobs went.
    * @throws MILLRACE_UNKNOWN_QUEUE.
    */
-  async deleteQueue(name: string, options: { readonly jobs?: boolean } = {}): Promise<number> {
+  async deleteQueue(name: string, given?: OptionsInput<typeof deleteOptions>): Promise<number> {
     const { db, names: all } = this.#open()
-    const { found, deleted } = await deleteQueue(db, all, name, options.jobs === true)
+    const options = parseOptions("deleteQueue", deleteOptions, given)
+    const { found, deleted } = await deleteQueue(db, all, name, options.jobs)
     if (!found) throw unknownQueue(name)
     this.#queueChanged(name)
     return deleted
@@ -287,7 +323,7 @@ export class Millrace implements AsyncDisposable {
   }
 
   #open(): Context {
-    if (this.#closed) throw failure("MILLRACE_CLOSED", "This app was closed; make a new Millrace to go on.")
+    if (this.#closed) throw appClosed()
     return this[context]
   }
 
@@ -298,12 +334,38 @@ export class Millrace implements AsyncDisposable {
       await pusher.close()
       waiter.close()
       await notices.close()
+      this.#ended = true
       await db.close()
     })())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+}
+
+const appClosed = () => failure("MILLRACE_CLOSED", "This app was closed; make a new Millrace to go on.")
+
+/** Says in our words that the app is closed, or that the tables are missing. */
+function guarded(db: Database, closed: () => boolean): Database {
+  const missing = new Set(["3F000", "42883"]) // no such schema, no such function
+  return {
+    ...db,
+    async query(text, values) {
+      if (closed()) throw appClosed()
+      return db.query<never>(text, values).catch((error: unknown) => {
+        if (!missing.has(sqlState(error))) throw error
+        throw failure(
+          "MILLRACE_NOT_MIGRATED",
+          "Tables or functions of Millrace are missing: call `await app.migrate()` once, in your deploy step or at boot.",
+          error,
+        )
+      })
+    },
+    async transaction(run) {
+      if (closed()) throw appClosed()
+      return db.transaction(run)
+    },
   }
 }
 

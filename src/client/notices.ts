@@ -1,4 +1,4 @@
-import { Signal } from "../lib/signal.ts"
+import { abortableSleep, Signal } from "../lib/signal.ts"
 import type { Connection, Database, Listening } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import { decodeNotice, sendNotices, type Notice } from "../postgres/notify.ts"
@@ -153,10 +153,17 @@ export class Notices {
     return this.#arrives || (await this.#heard.wait(ms)) || this.#arrives
   }
 
+  /** Sends what is gathered, for as long as that takes a moment; a wake-up that is lost costs a poll. */
   async close(): Promise<void> {
-    await this.#sending
-    this.#flush()
-    await this.#sending
+    clearTimeout(this.#timer)
     await this.#listening?.close()
+    const late = new AbortController()
+    const flushed = (async () => {
+      await this.#sending
+      this.#flush()
+      await this.#sending
+    })()
+    await Promise.race([flushed, abortableSleep(1_000, late.signal)])
+    late.abort()
   }
 }

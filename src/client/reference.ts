@@ -171,7 +171,7 @@ const notWaiting = (id: string) =>
 const cancelled = (record: JobRecord) =>
   failure(
     "MILLRACE_CANCELLED",
-    `Job ${record.id} ("${record.name}") was cancelled${record.cancel?.reason ? `: ${record.cancel.reason}` : "."}`,
+    `Job ${record.id} ("${record.name}") was cancelled: ${record.cancel?.reason ?? record.errors.at(-1)?.message ?? "no reason was given"}`,
     lastError(record),
   )
 
@@ -185,8 +185,9 @@ const jobFailed = (record: JobRecord) =>
 function lastError(record: JobRecord): Error | undefined {
   const last: ErrorRecord | undefined = record.errors.at(-1)
   if (!last) return undefined
-  const error = new Error(last.message)
+  const error: Error & { code?: string } = new Error(last.message)
   error.name = last.name
+  if (last.code !== undefined) error.code = last.code
   if (last.stack !== undefined) error.stack = last.stack
   return error
 }

@@ -105,7 +105,7 @@ export function defineJob(given: object): never {
     upgrade: options.upgrade,
     onError: options.onError,
     handler(run: (payload: unknown, job: RunningJob) => unknown): Handler {
-      return handlerOf(definition, undefined, ([job]) => run(job!.payload, job!))
+      return handlerOf(definition, undefined, checked(name, run) && (([job]) => run(job!.payload, job!)))
     },
     batch(batch: BatchOptions, run: (jobs: readonly BatchedJob<never, never>[]) => Awaitable<unknown>): Handler {
       const size = batch?.size
@@ -115,18 +115,19 @@ export function defineJob(given: object): never {
           `batch.size of "${name}" must be a whole number from 1 to 10,000, not ${String(size)}.`,
         )
       }
-      return handlerOf(definition, size, run)
+      return handlerOf(definition, size, checked(name, run))
     },
   }
   return Object.freeze(definition) as never
 }
 
-function handlerOf(definition: AnyDefinition, batchSize: number | undefined, run: Handler["run"]): Handler {
-  if (typeof run !== "function") {
-    throw failure("MILLRACE_BAD_OPTION", `The handler of "${definition.name}" must be a function.`)
-  }
-  return Object.freeze({ definition, batchSize, run })
+function checked<Run>(name: string, run: Run): Run {
+  if (typeof run === "function") return run
+  throw failure("MILLRACE_BAD_OPTION", `The handler of "${name}" must be a function.`)
 }
+
+const handlerOf = (definition: AnyDefinition, batchSize: number | undefined, run: Handler["run"]): Handler =>
+  Object.freeze({ definition, batchSize, run })
 
 /** What `preparePush` needs to know beside the definition. */
 export interface PushContext {
@@ -145,6 +146,12 @@ export type MakeJob = (payload: unknown) => Awaitable<NewJob>
  *   MILLRACE_PAYLOAD_TOO_LARGE.
  */
 export function preparePush(definition: AnyDefinition, given: PushOptions | undefined, context: PushContext): MakeJob {
+  if (typeof definition?.defaults?.kind !== "string") {
+    throw failure(
+      "MILLRACE_BAD_OPTION",
+      "push: the first argument must be a job definition, made by defineJob({ name: … }).",
+    )
+  }
   const row = prepareRow(definition, given, context)
   const schema = definition.payloadSchema
   if (!schema) return row

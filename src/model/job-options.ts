@@ -3,6 +3,7 @@ import type { Backoff } from "../lib/backoff.ts"
 import { milliseconds, type Duration } from "../lib/duration.ts"
 import { encodeJson } from "../lib/json.ts"
 import {
+  boolean,
   duration,
   integer,
   list,
@@ -83,9 +84,7 @@ const tenYears = 10 * 365 * 86_400_000
 
 const secondsKept = (given: Duration | "none" | "forever", where: string): number => {
   if (given === "none") return 0
-  return given === "forever"
-    ? -1
-    : Math.ceil(milliseconds(given, where, { max: tenYears }) / 1_000)
+  return given === "forever" ? -1 : Math.ceil(milliseconds(given, where, { max: tenYears }) / 1_000)
 }
 
 function parseRetention(given: RetentionInput, where: string): Retention {
@@ -103,13 +102,17 @@ function parseRetention(given: RetentionInput, where: string): Retention {
   return { succeeded: secondsKept(succeeded, `${where}.succeeded`), failed: secondsKept(failed, `${where}.failed`) }
 }
 
-/** A Date, or text such as `"in 10m"`. */
+const earliest = Date.UTC(1, 0, 1)
+const latest = Date.UTC(9999, 11, 31)
+
+/** A Date of the years 1 to 9999, or text such as `"in 10m"`. */
 export function parseMoment(given: Date | string, where: string): Moment {
-  if (given instanceof Date && Number.isFinite(given.getTime())) return { at: given.toISOString() }
+  if (given instanceof Date && given.getTime() >= earliest && given.getTime() <= latest)
+    return { at: given.toISOString() }
   if (typeof given === "string" && given.startsWith("in ")) return { inMs: milliseconds(given.slice(3).trim(), where) }
   throw failure(
     "MILLRACE_BAD_OPTION",
-    `${where}: expected a Date, or text such as "in 10m", not ${JSON.stringify(given) ?? typeof given}.`,
+    `${where}: expected a Date (years 1 to 9999), or text such as "in 10m", not ${JSON.stringify(given) ?? typeof given}.`,
   )
 }
 
@@ -131,6 +134,9 @@ function parseId(given: string, where: string): string {
   throw failure("MILLRACE_BAD_ID", `${where}: expected a UUID, not ${JSON.stringify(given)}.`)
 }
 
+/** What jsonb and text can hold: no U+0000, no half of a surrogate pair. */
+const storable = /^[^\0\p{Cs}]{1,500}$/u
+
 const shared = {
   /** Higher runs first. Default 0. */
   priority: integer({ min: -1_000_000, max: 1_000_000, doc: "Higher runs first. Default 0." }),
@@ -151,7 +157,10 @@ const shared = {
     parseRetention,
   ),
   /** Words to find jobs by. */
-  tags: list(text({ doc: "A tag." }), { max: 100, doc: "Words to find jobs by." }),
+  tags: list(text({ pattern: storable, expects: "1 to 500 storable characters", doc: "A tag." }), {
+    max: 100,
+    doc: "Words to find jobs by.",
+  }),
   /** A JSON object for your own use; handlers may change it. */
   meta: parsed<Readonly<Record<string, unknown>>, Readonly<Record<string, unknown>>>(
     "object",
@@ -229,14 +238,17 @@ export const pushOptions = {
   uniqueKey: value<UniqueKey>({
     type: "text | { key, scope }",
     doc: "A key of which only one unfinished job may exist; scope `global` (default), `queue` or `name`.",
+    check: (given) =>
+      typeof given === "string" || (typeof given === "object" && given !== null && "key" in given)
+        ? undefined
+        : "must be text, or { key, scope }",
   }),
   /** The job's id (a UUID): a push that is sent again with its id is the same push. */
   id: parsed<string, string>("UUID", "The job's id: a push that is sent again with its id is the same push.", parseId),
   /** Your own open transaction: the job exists when you commit. */
   tx: value<CallerTransaction>({ type: "client", doc: "Your own open transaction: the job exists when you commit." }),
   /** Wake the workers at once. With `false` they find the job at their next poll. */
-  wake: value<boolean>({
-    type: "boolean",
+  wake: boolean({
     default: true,
     doc: "Wake the workers at once. With `false` they find the job at their next poll.",
   }),

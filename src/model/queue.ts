@@ -1,4 +1,5 @@
 import { checkGlob } from "../lib/glob.ts"
+import { encodeJson } from "../lib/json.ts"
 import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
 import { failure } from "./errors.ts"
 import { checkName } from "./name.ts"
@@ -26,8 +27,11 @@ export const queueOptions = {
     type: "object",
     default: {},
     doc: "Passed to the executor.",
-    check: (given) =>
-      typeof given === "object" && given !== null && !Array.isArray(given) ? undefined : "must be an object",
+    check: (given) => {
+      if (typeof given !== "object" || given === null || Array.isArray(given)) return "must be an object"
+      const json = encodeJson(given)
+      return "problem" in json ? `must be JSON that can be stored: ${json.path ?? "$"} ${json.problem}` : undefined
+    },
   }),
   /** Workers run this queue when any of these globs matches any of their tags, whole. Default `["*"]`; `[]`: nobody. */
   tags: list(tagPattern, {

@@ -87,6 +87,8 @@ export interface Settlement {
   readonly error?: string | undefined
   /** JSON text; absent: unchanged. */
   readonly meta?: string | undefined
+  /** JSON text of the newest progress; absent: unchanged. */
+  readonly progress?: string | undefined
   readonly delayMs?: number | undefined
   readonly blockedBy?: string | undefined
 }
@@ -110,6 +112,8 @@ export interface CycleCall {
   readonly token: string
   /** Jobs to claim; 0 for none. */
   readonly limit: number
+  /** Whether one of them may be a job that was lost with its worker before. */
+  readonly suspect: boolean
   /** Job names to leave to others. */
   readonly except: readonly string[] | null
   readonly floors: Floors
@@ -155,7 +159,7 @@ export async function cycle(
   const kept: Settlement[] = []
   for (const one of call.settle) (isKept(one) ? kept : ended).push(one)
   const { rows: found } = await db.query<ClaimedRow>(
-    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::integer[], $7::uuid[], $8::uuid[], $9::text::json, $10, $11, $12::text[], $13::integer[], $14::float8[], $15::uuid[])`,
+    `select * from ${names.of("cycle_1")}($1, $2, $3, $4::uuid[], $5::uuid[], $6::integer[], $7::uuid[], $8::uuid[], $9::text::json, $10, $11, $12, $13::text[], $14::integer[], $15::float8[], $16::uuid[])`,
     [
       call.worker,
       call.workerId,
@@ -167,6 +171,7 @@ export async function cycle(
       details(call.settle),
       call.token,
       call.limit,
+      call.suspect,
       call.except && textArray(call.except),
       plainArray(call.floors.ranks),
       plainArray(call.floors.ready),
@@ -209,24 +214,26 @@ const isKept = ({ state }: Settlement): boolean =>
 function details(settle: readonly Settlement[]): string | null {
   const parts: string[] = []
   for (const one of settle) {
-    if (
-      one.state === "succeeded" &&
-      one.charge === 1 &&
-      one.result === undefined &&
-      one.meta === undefined &&
-      one.error === undefined
-    )
-      continue
+    if (isPlain(one)) continue
     let text = `{"id":"${one.id}","token":"${one.token}","state":"${one.state}","charge":${one.charge}`
-    if (one.result !== undefined) text += `,"result":${one.result}`
+    if (one.result !== undefined) text += one.result === "null" ? `,"nothing":true` : `,"result":${one.result}`
     if (one.error !== undefined) text += `,"error":${one.error}`
     if (one.meta !== undefined) text += `,"meta":${one.meta}`
+    if (one.progress !== undefined) text += `,"progress":${one.progress}`
     if (one.delayMs !== undefined) text += `,"delay_ms":${one.delayMs}`
     if (one.blockedBy !== undefined) text += `,"blocked_by":${JSON.stringify(one.blockedBy)}`
     parts.push(`${text}}`)
   }
   return parts.length === 0 ? null : `[${parts.join(",")}]`
 }
+
+const isPlain = ({ state, charge, result, meta, error, progress }: Settlement): boolean =>
+  state === "succeeded" &&
+  charge === 1 &&
+  result === undefined &&
+  meta === undefined &&
+  error === undefined &&
+  progress === undefined
 
 /** Makes due jobs of a queue ready, and tells in how many milliseconds the next one is due (null: none waits). */
 export async function promote(db: Connection, names: Names, queue: string, limit: number) {
@@ -273,7 +280,7 @@ export async function saveProgress(
 /**
  * What became of a claim, after waiting for any transaction that is settling it, for a caller whose COMMIT was not
  * answered. `open`: nothing happened to it. `lost`: the job was taken back and is not this claim's any more.
- * `settled`: the job has ended.
+ * `settled`: this claim has ended it. `gone`: it has ended and left no trace (retention "none"), by whoever.
  */
 export async function claimStatus(db: Connection, names: Names, queue: string, id: string, token: string) {
   const { rows: found } = await db.query<{ mine: boolean | null }>(
@@ -285,8 +292,8 @@ export async function claimStatus(db: Connection, names: Names, queue: string, i
     `select token = $2 as mine from ${names.of("jobs_history")} where id = $1`,
     [id, token],
   )
-  // Without a history (retention "none") it has ended, by whoever.
-  return ended.length === 0 || ended[0]!.mine === true ? "settled" : "lost"
+  if (ended.length === 0) return "gone"
+  return ended[0]!.mine === true ? "settled" : "lost"
 }
 
 /** Cancelled at once, asked of the worker that holds it, or finished before. Ids that nobody knows are not returned. */

@@ -17,6 +17,8 @@ import { stripped, type Unsettled } from "./settlements.ts"
 export interface CallRules {
   /** Jobs to hold, running ones included. */
   wanted(): number
+  /** Whether a job that was lost with its worker before may be claimed: one at a time. */
+  suspect(): boolean
   /** Jobs held, running or waiting for a slot. */
   inHand(): number
   /** Job names to leave to others. */
@@ -48,6 +50,7 @@ export class Calls {
   #failures = 0
   #notBefore = 0
   #pumpQueued = false
+  #abandoned = false
   #retryTimer: NodeJS.Timeout | undefined
   #fullTimer: NodeJS.Timeout | undefined
 
@@ -93,7 +96,15 @@ export class Calls {
     })
   }
 
+  /** Nothing is sent any more: the worker has given up waiting for the database. */
+  abandon(): void {
+    this.#abandoned = true
+    clearTimeout(this.#retryTimer)
+    clearTimeout(this.#fullTimer)
+  }
+
   pump(): void {
+    if (this.#abandoned) return
     const wait = this.#notBefore - performance.now()
     if (wait > 0) return this.#pumpIn(wait)
     while (this.#flying.size < 2) {
@@ -156,6 +167,7 @@ export class Calls {
       settle: batch.map((one) => one.settlement),
       token,
       limit,
+      suspect: limit > 0 && this.#rules.suspect(),
       except: limit > 0 ? this.#rules.except() : null,
       floors,
     })
@@ -189,6 +201,7 @@ export class Calls {
     const why = verdict(error)
     if (why === "data" && batch.length > 0) return this.#isolate(batch, error)
     this.#settler.settlements.putBack(batch)
+    if (this.#abandoned) return
     this.#failures += 1
     if (why === "partition") {
       await this.#home.repair(error).catch(() => {})

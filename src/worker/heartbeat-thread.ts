@@ -1,5 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads"
 import { setTimeout as sleep } from "node:timers/promises"
+import { writeSync } from "node:fs"
 import { url as inspectorUrl } from "node:inspector"
 import pg from "pg"
 
@@ -31,7 +32,16 @@ const say = (message: HeartbeatMessage) => parentPort!.postMessage(message)
 const now = () => performance.now()
 
 let client: pg.Client | undefined
-let trustedUntil = now() - data.age + data.lease
+let trustedUntil = 0
+let end: NodeJS.Timeout | undefined
+trust(now() - data.age)
+
+/** Trust in the lease ends on time, also while a renewal hangs. */
+function trust(since: number): void {
+  trustedUntil = since + data.lease
+  clearTimeout(end)
+  end = setTimeout(() => say({ kind: "lost" }), trustedUntil - now())
+}
 
 async function connected(): Promise<pg.Client> {
   if (client) return client
@@ -61,7 +71,7 @@ async function renew(): Promise<boolean> {
   try {
     const result = await Promise.race([open.query(data.renew, [data.incarnation, data.lease]), late])
     if (result.rowCount === 0) return false
-    trustedUntil = sent + data.lease
+    trust(sent)
     return true
   } catch (error) {
     client = undefined
@@ -101,8 +111,10 @@ async function watch(): Promise<void> {
     still = beats !== last || inspectorUrl() !== undefined ? 0 : still + tick
     last = beats
     if (still < data.hang) continue
-    console.error(
-      `millrace: the event loop has been blocked for ${still} ms; ending this process so that its jobs can run elsewhere`,
+    // Not console.error: in a thread that goes through the event loop which is blocked.
+    writeSync(
+      2,
+      `millrace: the event loop has been blocked for ${still} ms; ending this process so that its jobs can run elsewhere\n`,
     )
     await connected()
       .then((open) => open.query(data.expire, [data.incarnation]))

@@ -91,14 +91,18 @@ function fromLoop(options: HeartbeatOptions): Heartbeat {
     clearInterval(timer)
     options.lost()
   }
+  const trust = (since: number) => {
+    trustedUntil = since + options.lease
+    clearTimeout(end)
+    if (!stopped) end = setTimeout(lost, trustedUntil - monotonic())
+  }
   const beat = async () => {
     const sent = monotonic()
     if (sent > trustedUntil) return lost()
     if (renewing) return
     renewing = true
     try {
-      if (await renewWorker(options.db, options.names, options.incarnation, options.lease))
-        trustedUntil = sent + options.lease
+      if (await renewWorker(options.db, options.names, options.incarnation, options.lease)) trust(sent)
       else lost()
     } catch (error) {
       options.log.warn("heartbeat: the database could not be reached; trying again", { error: String(error) })
@@ -107,10 +111,13 @@ function fromLoop(options: HeartbeatOptions): Heartbeat {
     }
   }
   const timer = setInterval(() => void beat(), Math.min(options.every, options.lease / 3))
+  // Trust ends on time, also while a renewal hangs.
+  let end = setTimeout(lost, trustedUntil - monotonic())
   return {
     async stop() {
       stopped = true
       clearInterval(timer)
+      clearTimeout(end)
     },
   }
 }

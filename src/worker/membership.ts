@@ -52,6 +52,12 @@ export class Membership {
   /** @throws MILLRACE_WORKER_ID_TAKEN, or what the database says. */
   async enter(): Promise<void> {
     await this.#register(true)
+    if (this.#incarnation === "") throw failure("MILLRACE_SHUTDOWN", "The worker was stopped while it started.")
+  }
+
+  /** Waits for nobody's lease any more. */
+  giveUp(): void {
+    if (this.#incarnation === "") this.#ending.abort()
   }
 
   /**
@@ -61,7 +67,7 @@ export class Membership {
   async #register(first: boolean): Promise<void> {
     const { context, id, lease, maxCrashes } = this.#options
     let before: { left: number; at: number } | undefined
-    for (;;) {
+    while (!this.#ending.signal.aborted) {
       const since = monotonic()
       const row = this.#row()
       const left = await registerWorker(context.db, context.names, row, lease)
@@ -69,7 +75,7 @@ export class Membership {
       if (first && before && left > before.left - (since - before.at) + 50) throw idTaken(id)
       before ??= { left, at: since }
       if (left <= 0) await takeBackClaims(context, maxCrashes)
-      if (!(await abortableSleep(Math.min(Math.max(left, 20), 250), this.#ending.signal))) return
+      await abortableSleep(Math.min(Math.max(left, 20), 250), this.#ending.signal)
     }
   }
 

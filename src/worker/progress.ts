@@ -33,8 +33,14 @@ export class ProgressKeeper {
 
   async #save(): Promise<void> {
     const { db, names, log } = this.#home.context
-    const entries = Array.from(this.#newest, ([id, one]) => ({ id, ...one }))
+    // What has ended meanwhile carried its progress with it.
+    const running = [...this.#newest].filter(([id, { token }]) => {
+      const attempt = this.#held.get(id)
+      return attempt?.token === token && !attempt.decided
+    })
+    const entries = running.map(([id, one]) => ({ id, ...one }))
     this.#newest.clear()
+    if (entries.length === 0) return
     try {
       const valid = await saveProgress(db, names, this.#queue, entries)
       for (const { id, token } of entries) {

@@ -37,6 +37,8 @@ export class QueueRunner {
   #ahead: ClaimAhead
   /** Cancels that came while a call was in flight: they may be about the claims that it makes. */
   readonly #asked = new Map<string, string | undefined>()
+  /** A job here that was lost with its worker before. Only one at a time: it may be the one that ends workers. */
+  #suspect: Running | undefined
   #accepting = true
   #pollTimer: NodeJS.Timeout | undefined
 
@@ -64,12 +66,14 @@ export class QueueRunner {
     })
     this.#calls = new Calls(home, name, this.#settler, {
       wanted: () => (this.#open ? this.concurrency + this.#ahead.target() : 0),
+      suspect: () => this.#suspect === undefined,
       inHand: () => this.#slots.running + this.#slots.waiting,
       except: () => this.#foreign.skipped,
       accept: (rows, token, worker) => this.#accept(rows, token, worker),
       told: (summary) => this.#told(summary),
       after: () => {
         if (!this.#calls.busy) this.#asked.clear()
+        this.#review()
         this.#slots.dispatch()
         this.held.check()
       },
@@ -164,6 +168,12 @@ export class QueueRunner {
     this.#calls.stop()
   }
 
+  /** Gives up what is not saved: the database cannot be reached. */
+  abandon(): void {
+    this.#calls.abandon()
+    this.#settler.abandon()
+  }
+
   /** Resolves when every claim is settled or handed back. */
   drained(): Promise<void> {
     return this.held.drained()
@@ -209,9 +219,17 @@ export class QueueRunner {
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
+      if (row.crashes > 0) this.#suspect = attempt
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }
+  }
+
+  /** The suspect has ended: the next one may be claimed. */
+  #review(): void {
+    if (!this.#suspect || this.held.get(this.#suspect.id) === this.#suspect) return
+    this.#suspect = undefined
+    this.#calls.wake()
   }
 
   #told({ revision, paused }: CycleSummary): void {

@@ -57,6 +57,7 @@ async function handBack(
     settle,
     token: randomUUID(),
     limit: 0,
+    suspect: false,
     except: null,
     floors: noFloors,
   })

@@ -47,6 +47,7 @@ export class Running implements Attempt {
   #controller: AbortController | undefined
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
+  #progress: string | undefined
   #deadline: number | undefined
   #pushes: NewJob[] | undefined
   #timers: NodeJS.Timeout[] | undefined
@@ -154,7 +155,9 @@ export class Running implements Attempt {
   }
 
   progress(value: unknown): void {
-    if (!this.decided) this.#host.progress(this, sanitizeJson(value, 65_536))
+    if (this.decided) return
+    this.#progress = sanitizeJson(value, 65_536)
+    this.#host.progress(this, this.#progress)
   }
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {
@@ -240,10 +243,13 @@ export class Running implements Attempt {
     const { state, charge } = decision
     const result = state === "succeeded" ? resultText(decision.value) : undefined
     const meta = this.#changedMeta()
-    if (state === "succeeded" && result === undefined && meta === undefined) return { id, token, state, charge }
+    const progress = this.#progress
+    if (state === "succeeded" && result === undefined && meta === undefined && progress === undefined) {
+      return { id, token, state, charge }
+    }
     const error = decision.error && sanitizeJson(decision.error, maxError)
     const blockedBy = state === "blocked" ? "handler" : undefined
-    return { id, token, state, charge, result, error, meta, delayMs: decision.delayMs, blockedBy }
+    return { id, token, state, charge, result, error, meta, progress, delayMs: decision.delayMs, blockedBy }
   }
 
   #changedMeta(): string | undefined {

@@ -43,8 +43,10 @@ export class ScanFloors {
       this.#fullAt = now
       this.#fullCost = scanMs
     }
-    rows.forEach(({ rank, ready, id }, index) => {
-      if (rows[index + 1]?.rank === rank) return // only the last one of each rank counts
+    // Jobs that crashed before come from an index of their own, and say nothing of this one.
+    const ordinary = rows.filter((row) => row.crashes === 0)
+    ordinary.forEach(({ rank, ready, id }, index) => {
+      if (ordinary[index + 1]?.rank === rank) return // only the last one of each rank counts
       const known = this.#floors.get(rank)
       if (!known || ready > known.ready || (ready === known.ready && id > known.id))
         this.#floors.set(rank, { ready, id })

@@ -31,9 +31,14 @@ export class SettleLane {
   readonly #lane: Lane
   #waiting: Unsettled[] = []
   #running = false
+  readonly #abandoned = new AbortController()
 
   constructor(lane: Lane) {
     this.#lane = lane
+  }
+
+  abandon(): void {
+    this.#abandoned.abort()
   }
 
   add(one: Unsettled): void {
@@ -73,7 +78,7 @@ export class SettleLane {
         return this.#lane.refused(batch[0]!, error)
       }
       await this.#lane.home.repair(error)
-      await abortableSleep(backoffDelay(patience, failures))
+      if (!(await abortableSleep(backoffDelay(patience, failures), this.#abandoned.signal))) return undefined
       try {
         return await this.#attempt(batch)
       } catch (again) {
@@ -101,6 +106,7 @@ async function settleIn(tx: Transaction, lane: Lane, batch: readonly Unsettled[]
     settle: batch.map((one) => one.settlement),
     token: worker.incarnation,
     limit: 0,
+    suspect: false,
     except: null,
     floors: noFloors,
   })

@@ -41,6 +41,10 @@ export class Settler {
     })
   }
 
+  abandon(): void {
+    this.#lane.abandon()
+  }
+
   /** Results being checked, and transactions under way. */
   get busy(): boolean {
     return this.#checking > 0

@@ -5,7 +5,7 @@ import type { Transaction } from "../model/database.ts"
 import { isDirective } from "../model/outcome.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
 import { claimStatus, cycle, noFloors } from "../postgres/jobs.ts"
-import { verdict } from "../postgres/sqlstate.ts"
+import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Home } from "./home.ts"
 import type { Running } from "./running.ts"
 import { insertPushed } from "./settle-lane.ts"
@@ -39,14 +39,16 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
     if (!isMillraceError(error, "MILLRACE_COMMIT_UNKNOWN")) throw error
     const status = await statusOf(home.context, attempt)
     if (status === "lost") throw leaseLost(attempt)
-    if (status === "open") throw error
+    if (status !== "settled") throw error
   }
   return completion!
 }
 
 /** When the history lacks a partition, only the settle is rolled back and done again, not what the handler wrote. */
 async function settleHealed(tx: Transaction, home: Home, attempt: Running, value: unknown) {
-  await tx.query("savepoint millrace_settle")
+  await tx.query("savepoint millrace_settle").catch((error: unknown) => {
+    throw sqlState(error) === "25P02" ? swallowed(error) : error
+  })
   try {
     return await settleIn(tx, home, attempt, value)
   } catch (error) {
@@ -57,6 +59,14 @@ async function settleHealed(tx: Transaction, home: Home, attempt: Running, value
   }
 }
 
+const swallowed = (cause: unknown) =>
+  failure(
+    "MILLRACE_ROLLED_BACK",
+    "An error inside the transaction was swallowed, so nothing of it can be committed. Let the error through, or use a " +
+      "savepoint around the statement that may fail.",
+    cause,
+  )
+
 async function settleIn(tx: Transaction, { context, hooks, identity }: Home, attempt: Running, value: unknown) {
   const { incarnation, id } = identity()
   const { summary } = await cycle(tx, context.names, {
@@ -66,6 +76,7 @@ async function settleIn(tx: Transaction, { context, hooks, identity }: Home, att
     settle: [attempt.settlement({ state: "succeeded", charge: 1, value })],
     token: incarnation,
     limit: 0,
+    suspect: false,
     except: null,
     floors: noFloors,
   })

@@ -47,6 +47,7 @@ export class Worker implements AsyncDisposable {
   readonly #forced = new AbortController()
   #state: WorkerState = "new"
   #unsubscribe: (() => void) | undefined
+  #starting: Promise<void> | undefined
   #stopping: Promise<boolean> | undefined
   #signalled = false
 
@@ -116,6 +117,11 @@ export class Worker implements AsyncDisposable {
       throw failure("MILLRACE_NOT_STARTED", "This worker was started before; make a new one to start again.")
     }
     this.#state = "starting"
+    if (this.#options.signals) this.#handleSignals()
+    await (this.#starting = this.#begin())
+  }
+
+  async #begin(): Promise<void> {
     try {
       await this.#prepare()
       await this.#membership.enter()
@@ -127,15 +133,17 @@ export class Worker implements AsyncDisposable {
     await this.#listen()
     await this.#queues.reload()
     this.#schedule()
-    if (this.#options.signals) this.#handleSignals()
     if (this.#state === "starting") this.#state = "running"
     this.#context.log.info(`worker ${this.id} started`, { queues: this.queues, handlers: this.#registry.size })
   }
 
   /** Starts the worker and lasts until it has stopped: by SIGTERM, SIGINT, or `stop()`. Resolves like `stop()`. */
   async run(): Promise<boolean> {
-    await this.start()
-    if (this.#options.signals !== false) this.#handleSignals()
+    if (this.#options.signals !== false && this.#state === "new") this.#handleSignals()
+    await this.start().catch((error: unknown) => {
+      // Told to stop while it started: that is no failure.
+      if (!isMillraceError(error, "MILLRACE_SHUTDOWN")) throw error
+    })
     return this.#stopped.promise
   }
 
@@ -258,6 +266,7 @@ export class Worker implements AsyncDisposable {
       this.#stopped.resolve(true)
     }
     if (this.#state === "stopped") return this.#stopped.promise
+    if (this.#state === "starting") this.#membership.giveUp()
     return (this.#stopping ??= this.#shutDown())
   }
 
@@ -272,6 +281,8 @@ export class Worker implements AsyncDisposable {
   }
 
   async #shutDown(): Promise<boolean> {
+    await this.#starting?.catch(() => {})
+    if (this.#state === "stopped") return this.#stopped.promise // it never came to start
     this.#state = "stopping"
     this.#timers.stop()
     this.#queues.stop()
@@ -284,6 +295,7 @@ export class Worker implements AsyncDisposable {
     await this.#membership.leave(saved)
     const { log } = this.#context
     if (!saved) {
+      for (const runner of this.#queues.all()) runner.abandon()
       log.error(
         `worker ${this.id}: the database could not be reached; unsaved jobs run again elsewhere once its lease is over`,
       )

@@ -54,28 +54,59 @@ describe.each(cuts)("a worker %s", (_, cut) => {
   )
 })
 
+test("connections that are cut again and again cost no lease, no attempt and no effect", async () => {
+  const scene = await Scene.open(database.url, [{ name: "default", concurrency: 10 }])
+  const proxy = await scene.newProxy()
+  const worker = await scene.worker("worker", { proxy })
+  const held = await scene.app.push(hold, {})
+  await worker.started(held.id)
+  const { worker: before } = await scene.incarnations()
+  const jobs = await scene.app.pushMany(effect, Array.from({ length: 400 }, (_, n) => ({ n })))
+  for (let cuts = 0; cuts < 15; cuts++) {
+    const left = await scene.unfinished()
+    proxy.cut()
+    await until("work goes on", async () => (await scene.unfinished()) < Math.max(2, left - 10))
+  }
+  worker.finish(held.id)
+  await scene.drained()
+  expect(await scene.states()).toEqual({ succeeded: jobs.length + 1 })
+  for (const { id } of jobs) expect(await scene.effectsOf(id)).toBe(1)
+  expect(await scene.job(held.id)).toMatchObject({ attempts: 1, crashes: 0, claims: 1 })
+  const { rows: crashed } = await scene.pool.query(`select id from ${scene.schema}.jobs_history where crashes > 0`)
+  expect(crashed).toEqual([])
+  expect((await scene.incarnations()).worker).toBe(before)
+})
+
 test("a job whose dead worker left a transaction open waits for its end, and nothing else does", async () => {
   const scene = await Scene.open(database.url)
-  const doomedProxy = await scene.newProxy()
-  const heirProxy = await scene.newProxy()
-  const left = doomedProxy.swallow(
+  const proxies = { doomed: await scene.newProxy(), heir: await scene.newProxy() }
+  const left = proxies.doomed.swallow(
     { statement: (one, link) => commits(one) && link.said(scene.effects) },
     "silence", // the server never hears that the worker is gone
   )
-  const doomed = await scene.worker("doomed", { proxy: doomedProxy, worker: shortLived })
+  const doomed = await scene.worker("doomed", { proxy: proxies.doomed, worker: shortLived })
   const stuck = await scene.app.push(effect, { n: 1 })
   const link = await left
   doomed.kill()
-  await scene.worker("heir", { proxy: heirProxy })
-  await until("its lease is over", async () => !("doomed" in (await scene.incarnations())))
+  const second = await scene.worker("second", { worker: shortLived })
+  const other = await scene.app.push(hold, {})
+  await second.started(other.id)
+  second.kill()
+  // Whoever looks for dead workers in the order of their incarnations meets the stuck one first.
+  const last = "ffffffff-ffff-4fff-bfff-ffffffffffff"
+  await scene.pool.query(`update ${scene.schema}.workers set incarnation = $1 where id = 'second'`, [last])
+  await scene.pool.query(`update ${scene.schema}.jobs set worker = $1 where id = $2`, [last, other.id])
+  const heir = await scene.worker("heir", { proxy: proxies.heir })
+  await until("both leases are over", async () => Object.keys(await scene.incarnations()).join() === "heir")
 
-  const looksForDead = () => heirProxy.count(({ text }) => text.includes('"recover_1"'))
-  const sweeps = () => heirProxy.count(({ text }) => text.includes('"recover_orphans_'))
+  await heir.started(other.id)
+  heir.finish(other.id)
+  expect(await scene.reaches(other.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 1 })
+  const looksForDead = () => proxies.heir.count(({ text }) => text.includes('"recover_1"'))
+  const sweeps = () => proxies.heir.count(({ text }) => text.includes('"recover_orphans_'))
   const before = { looks: looksForDead(), sweeps: sweeps() }
-  await until("it is swept three times", () => sweeps() >= before.sweeps + 3)
+  await until("it is swept three times more", () => sweeps() >= before.sweeps + 3)
   expect(looksForDead() - before.looks).toBeLessThan(20)
-  const other = await scene.app.push(quick, { n: 1 })
-  await scene.reaches(other.id, "succeeded")
   expect(await scene.job(stuck.id)).toMatchObject({ state: "running", crashes: 0 })
 
   link.cut()

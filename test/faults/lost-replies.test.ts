@@ -175,23 +175,27 @@ test("a COMMIT of job.transaction that never arrives is done again: its effect i
   expect(await scene.effectsOf(job.id)).toBe(1)
 })
 
-test("a job.transaction that was rolled back is not taken for committed because the job was finished elsewhere", async () => {
-  const scene = await Scene.open(database.url)
-  const proxy = await scene.newProxy()
-  const lost = proxy.swallow({ statement: (one, link) => commits(one) && link.said(scene.effects) })
-  const unlucky = await scene.worker("unlucky", { proxy, worker: { heartbeat: 200, lease: 1_000 } })
-  const job = await scene.app.push(effect, { n: 1 })
-  await lost
-  proxy.refuse()
-  proxy.cut()
-  await scene.worker("heir")
-  expect(await scene.reaches(job.id, "succeeded")).toMatchObject({ worker: "heir" })
-  proxy.heal()
-  await until("its handler hears how it ended", () => unlucky.all("ended", job.id).length > 0)
-  expect(unlucky.all("committed", job.id)).toEqual([])
-  expect(unlucky.all("refused", job.id)).toMatchObject([{ code: "MILLRACE_LEASE_LOST" }])
-  expect(await scene.effectsOf(job.id)).toBe(1)
-})
+test.each(["1d", "none"] as const)(
+  "a job.transaction that was rolled back is not taken for committed because the job was finished elsewhere (retention %s)",
+  async (retention) => {
+    const scene = await Scene.open(database.url)
+    const proxy = await scene.newProxy()
+    const lost = proxy.swallow({ statement: (one, link) => commits(one) && link.said(scene.effects) })
+    const unlucky = await scene.worker("unlucky", { proxy, worker: { heartbeat: 200, lease: 1_000 } })
+    const job = await scene.app.push(effect, { n: 1 }, { retention })
+    await lost
+    proxy.refuse()
+    proxy.cut()
+    const heir = await scene.worker("heir")
+    await heir.event("committed", job.id)
+    await scene.drained()
+    proxy.heal()
+    await unlucky.event("ended", job.id)
+    expect(unlucky.all("committed", job.id)).toEqual([])
+    expect(unlucky.all("refused", job.id)).toHaveLength(1)
+    expect(await scene.effectsOf(job.id)).toBe(1)
+  },
+)
 
 test("a push that is not confirmed in time says so, and sent again under its id it is the same push", async () => {
   const { scene, proxy } = await pushing()

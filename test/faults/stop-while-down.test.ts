@@ -15,13 +15,14 @@ const outages: [string, (proxy: TcpProxy) => void][] = [
   ["does not answer", (proxy) => proxy.blackhole()],
 ]
 
-test.concurrent.each(outages)(
+test.each(outages)(
   "a worker that stops while its database %s gives up in bounded time, its process ends, and others finish its jobs",
   async (_, breakDown) => {
     const scene = await Scene.open(database.url, [{ name: "default", concurrency: 2, claimAhead: 2 }])
     const proxy = await scene.newProxy()
     const worker = await scene.worker("worker", {
       proxy,
+      app: { queryTimeout: 3_000 },
       worker: { ...shortLived, lease: 60_000, shutdownTimeout: 500, grace: 300 },
     })
     const jobs = (await scene.app.pushMany(hold, [{}, { obey: true }, {}, {}])).map((job) => job.id)
@@ -31,7 +32,7 @@ test.concurrent.each(outages)(
     await worker.event("ended", jobs[0])
     worker.kill("SIGTERM")
     // Its bounds: shutdownTimeout, grace, ten seconds for outcomes, and the farewell to connections that do not answer.
-    expect(await worker.ended(60_000)).toEqual({ code: 0, signal: null })
+    expect(await worker.ended(45_000)).toEqual({ code: 0, signal: null })
     expect(worker.all("stopped")).toMatchObject([{ saved: false }])
 
     // The lease would last for long; nobody else has to wait for that here.

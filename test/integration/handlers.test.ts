@@ -18,7 +18,19 @@ test("a handler gets its payload and a job that says what it is", async () => {
     handlers: [
       look.handler((payload, job) => {
         const { id, name, queue, attempt, maxAttempts, crashes, claims, tags, meta, remaining } = job
-        return { payload, id, name, queue, attempt, maxAttempts, crashes, claims, tags, meta, remaining: remaining ?? "none" }
+        return {
+          payload,
+          id,
+          name,
+          queue,
+          attempt,
+          maxAttempts,
+          crashes,
+          claims,
+          tags,
+          meta,
+          remaining: remaining ?? "none",
+        }
       }),
     ],
   })
@@ -42,7 +54,9 @@ test("a handler gets its payload and a job that says what it is", async () => {
 test("a job without tags and meta has none of them, and a signal that has not fired", async () => {
   const bare = defineJob<undefined, unknown>({ name: "bare" })
   await using _worker = await own.worker(app, {
-    handlers: [bare.handler((payload, job) => ({ payload, tags: job.tags, meta: job.meta, fired: job.signal.aborted }))],
+    handlers: [
+      bare.handler((payload, job) => ({ payload, tags: job.tags, meta: job.meta, fired: job.signal.aborted })),
+    ],
   })
   const job = await app.push(bare)
   expect(await job.result({ timeout: "10s" })).toEqual({ payload: null, tags: [], meta: {}, fired: false })

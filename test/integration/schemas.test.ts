@@ -66,7 +66,11 @@ test("a payload that an earlier release stored goes through upgrade", async () =
 
 test("an upgrade whose output the schema refuses fails the job, not to be tried again", async () => {
   const v1 = defineJob<string>({ name: "no-way-up" })
-  const v2 = defineJob({ name: "no-way-up", payload: z.object({ n: z.number() }), upgrade: () => ({ n: "still text" }) })
+  const v2 = defineJob({
+    name: "no-way-up",
+    payload: z.object({ n: z.number() }),
+    upgrade: () => ({ n: "still text" }),
+  })
   await using _worker = await own.worker(app, { handlers: [v2.handler(() => {})] })
   const record = await ended(app, await app.push(v1, "x"))
   expect(record).toMatchObject({ state: "failed", attempts: 1, errors: [{ code: "MILLRACE_BAD_PAYLOAD" }] })

@@ -113,7 +113,12 @@ test("what a definition's uniqueKey throws comes through, and nothing is stored"
 test("a key is held while its job waits, runs and waits for another attempt, and is free when it has finished", async () => {
   const running = gate()
   const finish = gate()
-  const slow = defineJob<string>({ name: "slow", queue: "slow", maxAttempts: 2, backoff: { initial: "1h", jitter: "none" } })
+  const slow = defineJob<string>({
+    name: "slow",
+    queue: "slow",
+    maxAttempts: 2,
+    backoff: { initial: "1h", jitter: "none" },
+  })
   await app.declareQueue({ name: "slow", tags: ["only=slow"] })
   await own.worker(app, {
     tags: ["only=slow"],

@@ -3,6 +3,7 @@ import { promote } from "../../src/postgres/jobs.ts"
 import { ScanFloors } from "../../src/worker/scan-floors.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage } from "./support/stage.ts"
+import { times } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -14,7 +15,7 @@ test("#11 two claims at once are disjoint, and neither waits", async () => {
   await using s = await openStage(database)
   const [a, b] = await s.sessions()
   const [one, two] = [await s.member(), await s.member()]
-  const ids = await s.push(Array(5).fill({}))
+  const ids = await s.push(times(5, {}))
   await a.begin()
   await b.begin()
   expect((await s.call(one, { limit: 3, on: a.db })).ids).toEqual(ids.slice(0, 3))
@@ -34,7 +35,7 @@ test("#11 rows that were skipped because of a claim that rolls back are found by
   await using s = await openStage(database)
   const [a] = await s.sessions()
   const [one, two] = [await s.member(), await s.member()]
-  const ids = await s.push(Array(5).fill({}))
+  const ids = await s.push(times(5, {}))
   const floors = new ScanFloors()
   await a.begin()
   await s.claim(one, 3, a.db)
@@ -63,7 +64,7 @@ test("#11 a claim whose transaction rolls back leaves no trace", async () => {
 test("#40 two promotions at once are disjoint, and neither waits", async () => {
   await using s = await openStage(database)
   const [a, b] = await s.sessions()
-  const ids = await s.push(Array(5).fill({ delay: "1h" }))
+  const ids = await s.push(times(5, { delay: "1h" }))
   await s.sql("update $s.jobs set run_at = now() - interval '1 second'")
   await a.begin()
   await b.begin()

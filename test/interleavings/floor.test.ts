@@ -6,7 +6,7 @@ import type { Identity } from "../../src/worker/home.ts"
 import { ScanFloors } from "../../src/worker/scan-floors.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, type Stage } from "./support/stage.ts"
-import { until } from "./support/until.ts"
+import { times, until } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -139,7 +139,7 @@ test("#32 a job that was left to others by its name is found by the next full sc
 test("a floor is exact to the microsecond: it hides the last claimed key and nothing behind it", async () => {
   await using s = await openStage(database)
   const member = await s.member()
-  const ids = await s.push(Array(400).fill({}))
+  const ids = await s.push(times(400, {}))
   // Neighbours in steps of one microsecond, at odd places of the clock.
   await s.sql(
     `update $s.jobs j set ready_at = timestamptz '2026-07-14 02:40:00.123457+00' + n * interval '1 microsecond'

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { defineJob } from "millrace"
 import { deferred } from "../../src/lib/deferred.ts"
-import type { Connection, Database } from "../../src/model/database.ts"
+import type { Connection } from "../../src/model/database.ts"
 import { recoverOrphans, renewWorker } from "../../src/postgres/workers.ts"
 import { recover } from "./support/recovery.ts"
 import { takeBackClaims } from "../../src/worker/sweep.ts"
@@ -277,7 +277,7 @@ test("#15 a sweep ends although a dead worker's claim is locked", async () => {
       return s.db.query(text, values)
     },
   }
-  const sweep = takeBackClaims(s.context({ ...s.db, ...counted } as Database), 3)
+  const sweep = takeBackClaims(s.context({ ...s.db, ...counted }), 3)
   await expect(sweep.then(() => "ended")).resolves.toBe("ended")
   expect(await s.state(locked)).toBe("running")
   await gate.rollback()

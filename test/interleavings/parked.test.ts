@@ -4,7 +4,7 @@ import { unblockHandled } from "../../src/postgres/jobs.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, parked } from "./support/stage.ts"
 import { saying, settling } from "./support/tap.ts"
-import { until } from "./support/until.ts"
+import { times, until } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -69,7 +69,7 @@ test("#47 two workers that announce the same handler at once unblock every job o
   await using s = await openStage(database)
   const [a] = await s.sessions()
   const member = await s.member()
-  const ids = await s.push(Array(3).fill({ name: "rare" }))
+  const ids = await s.push(times(3, { name: "rare" }))
   const claims = await s.claim(member)
   await s.settle(member, claims.map(parked))
   await a.begin()

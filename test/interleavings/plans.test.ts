@@ -1,5 +1,5 @@
-// What the planner makes of the statements inside the functions: in a session that was warmed on empty tables, and in one
-// that meets full ones that nobody has analysed.
+// What the planner makes of the statements inside the functions: in a session that was warmed on empty tables, in one that
+// meets full ones that nobody has analysed, and in one that meets analysed ones.
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { randomUUID } from "node:crypto"
 import { insert } from "../../src/client/pusher.ts"
@@ -106,7 +106,7 @@ interface Ground {
 }
 
 /** A full stage and the session whose plans are looked at, warmed before the tables were filled or never. */
-async function ground(database: TestDatabase, warmed: boolean): Promise<Ground> {
+async function ground(database: TestDatabase, warmed: boolean, analysed: boolean): Promise<Ground> {
   const s = await openStage(database)
   await ensurePartitions(
     s.db,
@@ -123,6 +123,7 @@ async function ground(database: TestDatabase, warmed: boolean): Promise<Ground> 
   const session = await s.session()
   if (warmed) for (let round = 0; round < 7; round++) await warm(s, session, member)
   await fill(s, member)
+  if (analysed) await s.sql("analyze")
   await explainAll(session)
   return { s, session, member }
 }
@@ -134,8 +135,8 @@ function expectSmall(plans: readonly Plan[], most: number, scans = /^(Index Scan
   expect(plans.length).toBeGreaterThan(0)
   for (const plan of plans) {
     for (const node of bigScans(plan)) {
-      expect(node["Node Type"], show([plan])).toMatch(scans)
-      expect(readBy(node), show([plan])).toBeLessThanOrEqual(most)
+      expect(node["Node Type"], `in ${show([plan])}`).toMatch(scans)
+      expect(readBy(node), `in ${show([plan])}`).toBeLessThanOrEqual(most)
     }
   }
 }
@@ -150,14 +151,15 @@ const claimsIn = (from: number, count: number): Claim[] =>
   each(count).map((n) => ({ id: idOf("running", from + n), token }))
 
 describe.each([
-  { session: "warmed on empty tables", warmed: true },
-  { session: "opened on full tables", warmed: false },
-])("in a session that was $session", ({ warmed }) => {
+  { session: "warmed on empty tables", warmed: true, analysed: false },
+  { session: "opened on full tables", warmed: false, analysed: false },
+  { session: "opened on full tables that were analysed", warmed: false, analysed: true },
+])("in a session that was $session", ({ warmed, analysed }) => {
   let database: TestDatabase
   let g: Ground
   beforeAll(async () => {
     database = await testDatabase()
-    g = await ground(database, warmed)
+    g = await ground(database, warmed, analysed)
   })
   afterAll(async () => {
     await g.s[Symbol.asyncDispose]()
@@ -170,9 +172,9 @@ describe.each([
   test("a claim is an index scan of the ready index, then a scan by row addresses", async () => {
     const plans = await call({ limit: 100 })
     expectSmall(plans, 100)
-    expect(scansOf(plans, "Index Scan", "jobs_ready").map(readBy), show(plans)).toEqual([100])
-    expect(scansOf(plans, "Tid Scan").map(readBy), show(plans)).toEqual([100])
-    expect(plans.flatMap(bigScans), show(plans)).toHaveLength(2)
+    expect(scansOf(plans, "Index Scan", "jobs_ready").map(readBy), `in ${show(plans)}`).toEqual([100])
+    expect(scansOf(plans, "Tid Scan").map(readBy), `in ${show(plans)}`).toEqual([100])
+    expect(plans.flatMap(bigScans), `in ${show(plans)}`).toHaveLength(2)
   })
 
   test("so is each step of a claim from floors, and the limit ends it", async () => {
@@ -188,7 +190,7 @@ describe.each([
     ])
     const plans = await call({ limit: 200, floors })
     expectSmall(plans, 200)
-    expect(scansOf(plans, "Index Scan", "jobs_ready").map(readBy), show(plans)).toEqual([0, 200])
+    expect(scansOf(plans, "Index Scan", "jobs_ready").map(readBy), `in ${show(plans)}`).toEqual([0, 200])
   })
 
   test("a claim that leaves a name to others reads no more than it skips", async () => {
@@ -199,18 +201,18 @@ describe.each([
   test("a settle of 500 is an index scan of the primary key that reads 500 rows", async () => {
     const plans = await call({ settle: claimsIn(0, 500).map((claim) => succeeded(claim)) })
     expectSmall(plans, 500)
-    expect(scansOf(plans, "Index Scan", "jobs_pkey").map(readBy), show(plans)).toEqual([500])
-    expect(plans.flatMap(bigScans), show(plans)).toHaveLength(1)
+    expect(scansOf(plans, "Index Scan", "jobs_pkey").map(readBy), `in ${show(plans)}`).toEqual([500])
+    expect(plans.flatMap(bigScans), `in ${show(plans)}`).toHaveLength(1)
   })
 
   test("so is one with results and errors", async () => {
     const claims = claimsIn(500, 500)
     const plans = await call({ settle: claims.map((claim, n) => (n % 2 === 0 ? succeeded(claim, n) : failed(claim))) })
     expectSmall(plans, 500)
-    expect(scansOf(plans, "Index Scan", "jobs_pkey").map(readBy), show(plans)).toEqual([500])
+    expect(scansOf(plans, "Index Scan", "jobs_pkey").map(readBy), `in ${show(plans)}`).toEqual([500])
   })
 
-  test("keeping 100 reads them twice: once for those that were asked to cancel, once to keep the others", async () => {
+  test("keeping 100 reads them once to lock them, once to look for cancels, and once to write them", async () => {
     const claims = claimsIn(1_000, 100)
     await cancelJobs(
       g.s.db,
@@ -224,15 +226,15 @@ describe.each([
     const scans = scansOf(plans, "Index Scan", "jobs_pkey")
     expect(
       scans.map(readBy).reduce((sum, read) => sum + read, 0),
-      show(plans),
+      `in ${show(plans)}`,
     ).toBeLessThanOrEqual(310)
   })
 
   test("a promotion of 200 reads 200 due rows, and the next one", async () => {
     const plans = await plansOf(g.session, () => promote(g.session.db, g.s.names, "default", 200))
     expectSmall(plans, 201)
-    expect(scansOf(plans, "Index Scan", "jobs_due").map(readBy), show(plans)).toContain(200)
-    expect(scansOf(plans, "Tid Scan").map(readBy), show(plans)).toEqual([200])
+    expect(scansOf(plans, "Index Scan", "jobs_due").map(readBy), `in ${show(plans)}`).toContain(200)
+    expect(scansOf(plans, "Tid Scan").map(readBy), `in ${show(plans)}`).toEqual([200])
   })
 
   test("a promotion reads due rows only, wherever the later ones are", async () => {
@@ -250,7 +252,7 @@ describe.each([
   test("a push reads nothing, and one that is sent again looks its ids up", async () => {
     const jobs = fresh(200)
     const first = await plansOf(g.session, () => insertJobs(g.session.db, g.s.names, jobs, false))
-    expect(first.flatMap(bigScans), show(first)).toEqual([])
+    expect(first.flatMap(bigScans), `in ${show(first)}`).toEqual([])
     const again = await plansOf(g.session, () => insertJobs(g.session.db, g.s.names, jobs, true))
     expectSmall(again, 200)
   })
@@ -259,7 +261,7 @@ describe.each([
     const jobs = fresh(200, (n) => (n % 2 === 0 ? `pending${2 * n}` : `new${n}`))
     const first = await plansOf(g.session, () => insertUniqueJobs(g.session.db, g.s.names, jobs, false))
     expectSmall(first, 200)
-    expect(scansOf(first, "Index Scan", "jobs_unique_key").map(readBy), show(first)).toEqual([200])
+    expect(scansOf(first, "Index Scan", "jobs_unique_key").map(readBy), `in ${show(first)}`).toEqual([200])
     const again = await plansOf(g.session, () => insert(g.session.db, g.s.names, jobs, true))
     expectSmall(again, 200)
   })
@@ -295,7 +297,7 @@ describe.each([
     // All of the worker's claims may be read to find the first 300 in id order; nobody else's.
     expectSmall(plans, 1_000)
     const [deleting, updating, ...more] = scansOf(plans, "Index Scan", "jobs_pkey").map(readBy)
-    expect(Math.max(deleting!, updating!), show(plans)).toBeLessThanOrEqual(300)
+    expect(Math.max(deleting!, updating!), `in ${show(plans)}`).toBeLessThanOrEqual(300)
     expect(more).toEqual([])
     await plansOf(g.session, () => recover(g.session.db, g.s.names, 1_000, 3))
   })
@@ -344,6 +346,6 @@ describe.each([
     const floors = { ranks: [-5, 0, 5], ready: [4e9, last!.ready, 4e9], ids: [last!.id, last!.id, last!.id] }
     const floored = await call({ limit: 1, floors })
     await reader.commit()
-    expect(buffers(floored), show(floored)).toBeLessThan(buffers(whole) / 3)
+    expect(buffers(floored), `in ${show(floored)}`).toBeLessThan(buffers(whole) / 3)
   })
 })

@@ -6,7 +6,7 @@ import { declareQueue, deleteQueue, pauseQueue, resumeQueue } from "../../src/po
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, succeeded } from "./support/stage.ts"
 import { claiming, saying } from "./support/tap.ts"
-import { until } from "./support/until.ts"
+import { times, until } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -137,7 +137,7 @@ test("#9 a worker that is told of a change only by its claims takes it over, and
   expect(signals.every((signal) => !signal.aborted)).toBe(true)
   gate.resolve("done")
   const records = await app.wait([first, ...others], { timeout: "10s" })
-  expect(records.map(({ state, claims }) => [state, claims])).toEqual(Array(4).fill(["succeeded", 1]))
+  expect(records.map(({ state, claims }) => [state, claims])).toEqual(times(4, ["succeeded", 1]))
 })
 
 test("#9 a change of concurrency reaches a worker with running jobs at once and disturbs none", async () => {

@@ -172,7 +172,7 @@ test.each([
       job.handler(async () => {
         runs += 1
         await gate.promise
-        return state === "succeeded" ? "done" : (retryAfter("1h") as never)
+        return state === "succeeded" ? "done" : retryAfter("1h")
       }),
     ],
   })

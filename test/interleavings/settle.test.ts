@@ -8,7 +8,7 @@ import { recover } from "./support/recovery.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { failed, handedBack, openStage, retrying, snoozed, succeeded, type Claim, type Stage } from "./support/stage.ts"
 import { claiming, settling } from "./support/tap.ts"
-import { until } from "./support/until.ts"
+import { times, until } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -312,7 +312,7 @@ test.each(["22P05", "23514"])(
     expect(records.map(({ state }) => state)).toEqual(Array(7).fill("succeeded"))
     expect(records.map(({ result }) => result)).toEqual([0, 1, 2, undefined, 4, 5, 6])
     expect(records[3]!.errors).toMatchObject([{ code: "MILLRACE_BAD_JSON" }])
-    expect(records.map(({ attempts, claims }) => [attempts, claims])).toEqual(Array(7).fill([1, 1]))
+    expect(records.map(({ attempts, claims }) => [attempts, claims])).toEqual(times(7, [1, 1]))
     for (const { id } of references) await s.row(id)
     expect(tap.count(settling), "halving takes a few calls, not hundreds").toBeLessThan(20)
     expect(tap.count(claiming)).toBeGreaterThan(0)

@@ -3,6 +3,7 @@ import type { Connection } from "../../src/model/database.ts"
 import { findJobs, markAwaited, retryJob } from "../../src/postgres/jobs.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, retrying, succeeded } from "./support/stage.ts"
+import { times } from "./support/until.ts"
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -74,7 +75,7 @@ test("#46 jobs that move to the history, and back, while they are read are seen 
   await using s = await openStage(database)
   const [reader] = await s.sessions()
   const member = await s.member()
-  const ids = await s.push(Array(6).fill({}))
+  const ids = await s.push(times(6, {}))
   const claims = await s.claim(member)
   await s.settle(
     member,

@@ -95,7 +95,12 @@ export async function until<T>(
 }
 
 /** A promise to be settled from outside: what a handler waits on, and what tells that it was reached. */
-export function gate<T = void>(): { readonly opened: Promise<T>; open(value: T): void } {
+export interface Gate<T = void> {
+  readonly opened: Promise<T>
+  open(value: T): void
+}
+
+export function gate<T = void>(): Gate<T> {
   let open!: (value: T) => void
   const opened = new Promise<T>((resolve) => (open = resolve))
   return { opened, open }

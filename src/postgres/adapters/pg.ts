@@ -54,22 +54,25 @@ export const isPgPool = (value: unknown): value is PgPool =>
 
 /** The caller's own transaction, as a connection of ours. */
 export function fromTransaction(tx: CallerTransaction): Connection {
+  if (typeof tx?.query !== "function") throw notATransaction("has no query function")
+  if ("totalCount" in tx) throw notATransaction("is a pool, whose statements go to any connection")
   return {
     async query<Row>(text: string, values?: readonly unknown[]) {
       const result = (await tx.query(text, values as unknown[] | undefined)) as {
         rows?: Row[]
         rowCount?: number | null
       }
-      if (!Array.isArray(result?.rows)) {
-        throw new MillraceError(
-          "MILLRACE_BAD_TRANSACTION",
-          "`tx` must be a client with an open transaction whose `query(text, values)` resolves to an object with `rows`, as a `pg` client's does.",
-        )
-      }
+      if (!Array.isArray(result?.rows)) throw notATransaction("answers a query without rows")
       return { rows: result.rows, count: result.rowCount ?? result.rows.length }
     },
   }
 }
+
+const notATransaction = (what: string) =>
+  new MillraceError(
+    "MILLRACE_BAD_TRANSACTION",
+    `\`tx\` ${what}. It must be a client with an open transaction whose \`query(text, values)\` resolves to an object with \`rows\`, as a \`pg\` client's does.`,
+  )
 
 function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions, dsn?: string): Database {
   const timeout = options.queryTimeout ?? 30_000

@@ -57,7 +57,8 @@ function tables({ schema: s }: Names): string[] {
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)`,
     // Exactly the claim's order, all ascending, so that the scan floor is a start position; ends with id because the
     // rows of one insert share ready_at.
-    `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending'`,
+    `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes = 0`,
+    `create index jobs_suspect on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes > 0`,
     `create index jobs_due on ${s}.jobs (queue, run_at, id) where state in ('scheduled', 'retrying')`,
     `create index jobs_running on ${s}.jobs (worker) where state = 'running'`,
     `create index jobs_blocked on ${s}.jobs (name) where state = 'blocked'`,
@@ -283,6 +284,7 @@ interface Finish {
   meta: string
   error: string
   cancel: string
+  progress?: string
   from: string
 }
 
@@ -298,7 +300,7 @@ const moveToHistory = (s: string, f: Finish): string => {
           else ${s}.keep_until(now(), ${keep}) end,
         g.claims, (${f.state})::${s}.job_state, g.rank, ${f.attempts}, ${f.crashes}, g.max_attempts, g.keep_s,
         g.keep_failed_s, g.queue, g.name, g.payload, g.token, g.started_at, ${f.worker}, ${f.result}, g.timeout_ms,
-        g.expires_at, g.unique_key, ${f.cancel}, ${f.meta}, g.progress, ${s}.append_error(g.errors, ${f.error}), g.tags, g.options
+        g.expires_at, g.unique_key, ${f.cancel}, ${f.meta}, ${f.progress ?? "g.progress"}, ${s}.append_error(g.errors, ${f.error}), g.tags, g.options
       from ${f.from} where ${keep} <> 0`
 }
 
@@ -307,7 +309,7 @@ const settle = (s: string, detailed: boolean): string => `with ${
   detailed
     ? `o as materialized (
       select * from json_to_recordset(p_details)
-        as o(id uuid, token uuid, state text, charge integer, result jsonb, error jsonb, meta jsonb)),
+        as o(id uuid, token uuid, state text, charge integer, result jsonb, nothing boolean, error jsonb, meta jsonb, progress jsonb)),
     `
     : ""
 }gone as (
@@ -323,7 +325,11 @@ const settle = (s: string, detailed: boolean): string => `with ${
         attempts: detailed ? "g.attempts + coalesce(o.charge, 1)" : "g.attempts + 1",
         crashes: "g.crashes",
         worker: "p_worker_id",
-        result: detailed ? "case when g.cancel is null then o.result end" : "null::jsonb",
+        // JSON's null arrives as SQL's: a result of null says so.
+        result: detailed
+          ? "case when g.cancel is null then coalesce(o.result, case when o.nothing then 'null'::jsonb end) end"
+          : "null::jsonb",
+        progress: detailed ? "coalesce(o.progress, g.progress)" : "g.progress",
         meta: detailed ? "coalesce(o.meta, g.meta)" : "g.meta",
         error: detailed ? "o.error" : "null::jsonb",
         cancel: "g.cancel",
@@ -332,6 +338,21 @@ const settle = (s: string, detailed: boolean): string => `with ${
     select array_agg(g.id), array_agg(g.token), array_agg(g.id) filter (where g.awaited),
       array_agg(g.id) filter (where g.cancel is not null)
     into v_settled, v_settled_tokens, v_awaited, v_cancelled from gone g;`
+
+/** Takes up to v_left ready rows that match. */
+const claimRows = (s: string, which: string): string => `update ${s}.jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = now(), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from ${s}.jobs r
+            where ${which}
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id
+            limit v_left for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end`
 
 /**
  * One round trip and one commit: settle what has finished, then claim what comes next.
@@ -343,6 +364,9 @@ const settle = (s: string, detailed: boolean): string => `with ${
  * The claim starts behind the floors: for each rank in p_floor_ranks, the last key that this worker claimed. Ranks
  * without a floor are scanned whole, so a floor never hides a rank. Empty floors: a full scan.
  *
+ * Jobs that were lost with their worker before (crashes > 0) stand in an index of their own and come one at a time: the
+ * one that ends workers would else take the same neighbours with it again and again.
+ *
  * Rows with an id are claims, in no order: sorting here would cost a sixth of the whole call, so the caller sorts by
  * (rank, ready, id). `ready` is ready_at in seconds, exact to the microsecond. The row without an id is the summary, as
  * JSON in `rest`.
@@ -350,7 +374,7 @@ const settle = (s: string, detailed: boolean): string => `with ${
 function cycle({ schema: s }: Names): string {
   return `create function ${s}.cycle_1(p_worker uuid, p_worker_id text, p_queue text,
   p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
-  p_token uuid, p_limit integer, p_except text[],
+  p_token uuid, p_limit integer, p_suspect boolean, p_except text[],
   p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
 returns table (id uuid, name text, attempts integer, crashes integer, max_attempts integer, claims bigint,
   timeout_ms integer, rank integer, ready float8, payload text, rest text)
@@ -386,9 +410,9 @@ begin
       update ${s}.jobs j set state = o.state::${s}.job_state, token = null, worker = null, started_at = null,
         ready_at = now(), run_at = now() + coalesce(o.delay_ms, 0) * interval '1 millisecond',
         attempts = j.attempts + coalesce(o.charge, 0), errors = ${s}.append_error(j.errors, o.error),
-        meta = coalesce(o.meta, j.meta), blocked_by = o.blocked_by
+        meta = coalesce(o.meta, j.meta), progress = coalesce(o.progress, j.progress), blocked_by = o.blocked_by
       from json_to_recordset(p_details) as o(id uuid, token uuid, state text, charge integer, error jsonb, meta jsonb,
-        delay_ms float8, blocked_by text)
+        progress jsonb, delay_ms float8, blocked_by text)
       where o.id = j.id and o.token = j.token and j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is null
         and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true
       returning j.id, o.token)
@@ -414,25 +438,23 @@ begin
     select w.expires_at > now() into v_alive from ${s}.workers w where w.incarnation = p_worker;
     if v_alive and not v_paused then
       v_started := clock_timestamp();
+      if p_suspect then
+        v_left := 1;
+        return query ${claimRows(s, "r.queue = p_queue and r.state = 'pending' and r.crashes > 0")};
+        get diagnostics v_rows = row_count;
+        v_left := p_limit - v_rows;
+      end if;
       for i in 0..v_segments loop
+        exit when v_left <= 0;
         if i > 0 then
           v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
         end if;
-        return query
-          update ${s}.jobs j set state = 'running', token = p_token, worker = p_worker, started_at = now(),
-            claims = j.claims + 1
-          where j.queue = p_queue and j.ctid = any(array(
-            select r.ctid from ${s}.jobs r
-            where r.queue = p_queue and r.state = 'pending' and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
-              and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end
-              and (p_except is null or r.name <> all(p_except))
-            order by r.rank, r.ready_at, r.id
-            limit v_left for update skip locked))
-          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
-            date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+        return query ${claimRows(
+          s,
+          `r.queue = p_queue and r.state = 'pending' and r.crashes = 0
+              and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
+              and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end`,
+        )};
         get diagnostics v_rows = row_count;
         v_left := v_left - v_rows;
         exit when v_left <= 0;

@@ -73,7 +73,7 @@ export const readBy = (node: Node): number =>
   (node["Actual Rows"] + (node["Rows Removed by Filter"] ?? 0) + (node["Rows Removed by Index Recheck"] ?? 0)) *
   node["Actual Loops"]
 
-export const isScan = (node: Node): boolean => node["Relation Name"] !== undefined && /Scan$/.test(node["Node Type"])
+export const isScan = (node: Node): boolean => node["Relation Name"] !== undefined && node["Node Type"].endsWith("Scan")
 
 /** Scans of the big tables that were carried out. */
 export const bigScans = ({ nodes }: Plan): Node[] =>

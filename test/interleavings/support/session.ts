@@ -27,7 +27,7 @@ export async function openSession(url: string, watcher: Connection): Promise<Ses
   const client = new pg.Client({ connectionString: url, types: { getTypeParser } })
   client.on("error", () => {})
   await client.connect()
-  const db = fromTransaction(client as never)
+  const db = fromTransaction(client)
   const { rows } = await db.query<{ pid: number }>("select pg_backend_pid() as pid")
   const { pid } = rows[0]!
   const say = async (text: string) => void (await client.query(text))

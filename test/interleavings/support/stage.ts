@@ -217,6 +217,7 @@ export class Stage implements AsyncDisposable {
       settle: options.settle ?? [],
       token,
       limit: options.limit ?? 0,
+      suspect: (options.limit ?? 0) > 0,
       except: options.except ?? null,
       floors: options.floors ?? noFloors,
     })

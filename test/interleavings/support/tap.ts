@@ -30,7 +30,7 @@ export class Tap {
     real.on("connect", (client) => client.on("error", () => {})) // one that breaks in use is a test's doing
     this.pool = {
       options: real.options,
-      connect: async () => this.#wrap((await real.connect()) as unknown as PgClient),
+      connect: async () => this.#wrap(await real.connect()),
       query: () => {}, // pools are recognised by having one
       on: (event: "error", listener: (error: Error) => void) => real.on(event, listener),
       end: async () => {},

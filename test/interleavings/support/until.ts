@@ -1,5 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises"
 
+/** How a promise ends: with its value, or with the code (or else the message) of its error. Never rejects. */
+export const ending = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    (value) => value,
+    (error: Error & { code?: string }) => error.code ?? error.message,
+  )
+
 /** Polls a condition until it holds (is neither undefined nor false), and returns what it gave. */
 export async function until<T>(
   what: string,
@@ -14,3 +21,5 @@ export async function until<T>(
     await sleep(5)
   }
 }
+
+export const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value)
