@@ -45,7 +45,9 @@ create table "millrace".jobs (
   constraint jobs_claimed check ((token is not null) = (state = 'running'))
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
-create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending';
+create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes = 0;
+
+create index jobs_suspect on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes > 0;
 
 create index jobs_due on "millrace".jobs (queue, run_at, id) where state in ('scheduled', 'retrying');
 
@@ -252,7 +254,7 @@ $$;
 
 create function "millrace".cycle_1(p_worker uuid, p_worker_id text, p_queue text,
   p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
-  p_token uuid, p_limit integer, p_except text[],
+  p_token uuid, p_limit integer, p_suspect boolean, p_except text[],
   p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
 returns table (id uuid, name text, attempts integer, crashes integer, max_attempts integer, claims bigint,
   timeout_ms integer, rank integer, ready float8, payload text, rest text)
@@ -289,9 +291,9 @@ begin
       update "millrace".jobs j set state = o.state::"millrace".job_state, token = null, worker = null, started_at = null,
         ready_at = now(), run_at = now() + coalesce(o.delay_ms, 0) * interval '1 millisecond',
         attempts = j.attempts + coalesce(o.charge, 0), errors = "millrace".append_error(j.errors, o.error),
-        meta = coalesce(o.meta, j.meta), blocked_by = o.blocked_by
+        meta = coalesce(o.meta, j.meta), progress = coalesce(o.progress, j.progress), blocked_by = o.blocked_by
       from json_to_recordset(p_details) as o(id uuid, token uuid, state text, charge integer, error jsonb, meta jsonb,
-        delay_ms float8, blocked_by text)
+        progress jsonb, delay_ms float8, blocked_by text)
       where o.id = j.id and o.token = j.token and j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is null
         and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true
       returning j.id, o.token)
@@ -319,7 +321,7 @@ begin
   elsif cardinality(p_ids) > 0 then
     with o as materialized (
       select * from json_to_recordset(p_details)
-        as o(id uuid, token uuid, state text, charge integer, result jsonb, error jsonb, meta jsonb)),
+        as o(id uuid, token uuid, state text, charge integer, result jsonb, nothing boolean, error jsonb, meta jsonb, progress jsonb)),
     gone as (
       delete from "millrace".jobs j
       where j.queue = p_queue and j.id = any(p_ids)
@@ -331,8 +333,8 @@ begin
         case when case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end between 1 and 1209600 then now() + case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end * interval '1 second'
           else "millrace".keep_until(now(), case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end) end,
         g.claims, (case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end)::"millrace".job_state, g.rank, g.attempts + coalesce(o.charge, 1), g.crashes, g.max_attempts, g.keep_s,
-        g.keep_failed_s, g.queue, g.name, g.payload, g.token, g.started_at, p_worker_id, case when g.cancel is null then o.result end, g.timeout_ms,
-        g.expires_at, g.unique_key, g.cancel, coalesce(o.meta, g.meta), g.progress, "millrace".append_error(g.errors, o.error), g.tags, g.options
+        g.keep_failed_s, g.queue, g.name, g.payload, g.token, g.started_at, p_worker_id, case when g.cancel is null then coalesce(o.result, case when o.nothing then 'null'::jsonb end) end, g.timeout_ms,
+        g.expires_at, g.unique_key, g.cancel, coalesce(o.meta, g.meta), coalesce(o.progress, g.progress), "millrace".append_error(g.errors, o.error), g.tags, g.options
       from gone g left join o on o.id = g.id and o.token = g.token where case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end <> 0)
     select array_agg(g.id), array_agg(g.token), array_agg(g.id) filter (where g.awaited),
       array_agg(g.id) filter (where g.cancel is not null)
@@ -352,16 +354,35 @@ begin
     select w.expires_at > now() into v_alive from "millrace".workers w where w.incarnation = p_worker;
     if v_alive and not v_paused then
       v_started := clock_timestamp();
+      if p_suspect then
+        v_left := 1;
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = now(), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes > 0
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id
+            limit v_left for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+        get diagnostics v_rows = row_count;
+        v_left := p_limit - v_rows;
+      end if;
       for i in 0..v_segments loop
+        exit when v_left <= 0;
         if i > 0 then
           v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
         end if;
-        return query
-          update "millrace".jobs j set state = 'running', token = p_token, worker = p_worker, started_at = now(),
-            claims = j.claims + 1
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = now(), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
-            where r.queue = p_queue and r.state = 'pending' and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
+            where r.queue = p_queue and r.state = 'pending' and r.crashes = 0
+              and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
               and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end
               and (p_except is null or r.name <> all(p_except))
             order by r.rank, r.ready_at, r.id

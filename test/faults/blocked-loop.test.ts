@@ -18,7 +18,12 @@ test("a handler that blocks the event loop for three leases keeps its lease, and
   const job = await scene.app.push(block, { ms: 3 * lease })
   await worker.started(job.id)
   await scene.worker("heir")
-  expect(await scene.reaches(job.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 0, claims: 1, worker: "worker" })
+  expect(await scene.reaches(job.id, "succeeded")).toMatchObject({
+    attempts: 1,
+    crashes: 0,
+    claims: 1,
+    worker: "worker",
+  })
   expect(scene.runs(job.id)).toHaveLength(1)
 })
 
@@ -34,7 +39,13 @@ test("with only a pool, a handler that blocks the event loop loses the lease, an
   await until("somebody runs the next job", () => scene.runs(next.id).length > 0)
   for (const one of [worker, heir]) one.finish(next.id)
   await scene.reaches(next.id, "succeeded")
-  expect(await scene.job(job.id)).toMatchObject({ state: "succeeded", attempts: 1, crashes: 1, claims: 2, worker: "heir" })
+  expect(await scene.job(job.id)).toMatchObject({
+    state: "succeeded",
+    attempts: 1,
+    crashes: 1,
+    claims: 2,
+    worker: "heir",
+  })
   expect(await scene.history(job.id)).toHaveLength(1)
 })
 

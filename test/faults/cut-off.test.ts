@@ -61,7 +61,10 @@ test("connections that are cut again and again cost no lease, no attempt and no 
   const held = await scene.app.push(hold, {})
   await worker.started(held.id)
   const { worker: before } = await scene.incarnations()
-  const jobs = await scene.app.pushMany(effect, Array.from({ length: 400 }, (_, n) => ({ n })))
+  const jobs = await scene.app.pushMany(
+    effect,
+    Array.from({ length: 400 }, (_, n) => ({ n })),
+  )
   for (let cuts = 0; cuts < 15; cuts++) {
     const left = await scene.unfinished()
     proxy.cut()

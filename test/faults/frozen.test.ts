@@ -40,7 +40,7 @@ async function hasSpoken({ scene, sleeper, jobs }: Sleeper): Promise<void> {
   expect(await scene.reaches(next.id, "succeeded")).toMatchObject({ worker: "sleeper", attempts: 1, crashes: 0 })
 }
 
-test("a thawed worker cannot end a job that was finished elsewhere", async () => {
+test("#29 a thawed worker cannot end a job that was finished elsewhere", async () => {
   const frozen = await frozenPastItsLease()
   const { scene, sleeper, heir, jobs } = frozen
   for (const job of jobs) {
@@ -60,7 +60,7 @@ test("a thawed worker cannot end a job that was finished elsewhere", async () =>
   expect(await scene.job(jobs[0]!)).toMatchObject({ attempts: 1, crashes: 1, worker: "heir" })
 })
 
-test("a thawed worker cannot end, or charge, a job that runs elsewhere now", async () => {
+test("#29 a thawed worker cannot end, or charge, a job that runs elsewhere now", async () => {
   const frozen = await frozenPastItsLease()
   const { scene, sleeper, heir, jobs } = frozen
   const before = await Promise.all(jobs.map((job) => scene.job(job)))
@@ -85,13 +85,13 @@ test("a thawed worker cannot end, or charge, a job that runs elsewhere now", asy
   }
 })
 
-test("on a thawed worker the signals fire with MILLRACE_LEASE_LOST", async () => {
+test("#29 on a thawed worker the signals fire with MILLRACE_LEASE_LOST", async () => {
   const { sleeper, jobs } = await frozenPastItsLease()
   sleeper.thaw()
   for (const job of jobs) expect(await sleeper.aborted(job)).toMatchObject({ code: "MILLRACE_LEASE_LOST" })
 })
 
-test("a thawed worker whose handlers give up charges nothing and registers anew", async () => {
+test("#29 a thawed worker whose handlers give up charges nothing and registers anew", async () => {
   const frozen = await frozenPastItsLease({ obey: true })
   const { scene, sleeper, heir, jobs } = frozen
   const first = sleeper.all("started", jobs[0])[0]!

@@ -16,7 +16,11 @@ export const work = defineJob<{ ms: number }>({ name: "work", ...impatient })
 export const effect = defineJob<{ n: number }>({ name: "effect", ...impatient })
 
 /** Throws at its first attempt, returns at its second. */
-export const flaky = defineJob<{ n: number }>({ name: "flaky", maxAttempts: 3, backoff: { initial: 100, jitter: "none" } })
+export const flaky = defineJob<{ n: number }>({
+  name: "flaky",
+  maxAttempts: 3,
+  backoff: { initial: 100, jitter: "none" },
+})
 
 /** Pushes a `quick` job together with its own success. */
 export const parent = defineJob<{ n: number }>({ name: "parent", ...impatient })

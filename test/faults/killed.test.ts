@@ -33,7 +33,10 @@ test("jobs of a killed worker finish elsewhere: a crash is counted, no attempt i
 
 test("jobs that a killed worker had claimed ahead finish elsewhere", async () => {
   const scene = await Scene.open(database.url, [{ name: "default", concurrency: 1, claimAhead: 5 }])
-  const jobs = await scene.app.pushMany(hold, Array.from({ length: 6 }, () => ({})))
+  const jobs = await scene.app.pushMany(
+    hold,
+    Array.from({ length: 6 }, () => ({})),
+  )
   const doomed = await scene.worker("doomed", { worker: shortLived })
   await doomed.started(jobs[0]!.id)
   await until("all are claimed", async () => (await scene.states()).running === 6)
@@ -70,7 +73,10 @@ function keepAlive(scene: Scene): { stop(): Promise<number> } {
 test("a job that kills its worker each time fails with MILLRACE_CRASHED, and its neighbours finish", async () => {
   const scene = await Scene.open(database.url, [{ name: "default", concurrency: 1, claimAhead: 0 }])
   const killer = await scene.app.push(die, {})
-  const neighbours = await scene.app.pushMany(quick, Array.from({ length: 20 }, (_, n) => ({ n })))
+  const neighbours = await scene.app.pushMany(
+    quick,
+    Array.from({ length: 20 }, (_, n) => ({ n })),
+  )
   const lives = keepAlive(scene)
   try {
     const failed = await scene.reaches(killer.id, "failed", 60_000)
@@ -86,7 +92,10 @@ test("a job that kills its worker each time fails with MILLRACE_CRASHED, and its
 test("a job that kills its worker does not take along those that were claimed with it", async () => {
   const scene = await Scene.open(database.url, [{ name: "default", concurrency: 5, claimAhead: 5 }])
   const killer = await scene.app.push(die, {})
-  const neighbours = await scene.app.pushMany(quick, Array.from({ length: 20 }, (_, n) => ({ n })))
+  const neighbours = await scene.app.pushMany(
+    quick,
+    Array.from({ length: 20 }, (_, n) => ({ n })),
+  )
   const lives = keepAlive(scene)
   try {
     await scene.drained(60_000)

@@ -35,7 +35,7 @@ async function stage(): Promise<Stage> {
 }
 
 describe.each(losses)("an answer that is lost %s", (_, lose) => {
-  test("to a claim: the job is handed back uncharged, and runs once", async () => {
+  test("#19 to a claim: the job is handed back uncharged, and runs once", async () => {
     const { scene, proxy, worker } = await stage()
     const id = crypto.randomUUID()
     const reply = proxy.holdReply({ statement: claims, reply: id })
@@ -49,7 +49,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(scene.runs(id)).toHaveLength(1)
   })
 
-  test("to a settlement: the job has succeeded once, and does not run again", async () => {
+  test("#21 to a settlement: the job has succeeded once, and does not run again", async () => {
     const { scene, proxy, worker } = await stage()
     const job = await scene.app.push(hold, {})
     await worker.started(job.id)
@@ -64,7 +64,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(scene.runs(job.id)).toHaveLength(1)
   })
 
-  test("to a failed attempt's settlement: one attempt is charged", async () => {
+  test("#21 to a failed attempt's settlement: one attempt is charged", async () => {
     const { scene, proxy } = await stage()
     const id = crypto.randomUUID()
     const reply = proxy.holdReply({ statement: settles(id) })
@@ -74,7 +74,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(scene.runs(id)).toHaveLength(2)
   })
 
-  test("to the settlement of a job that pushed another: the other exists once", async () => {
+  test("#21 to the settlement of a job that pushed another: the other exists once", async () => {
     const { scene, proxy } = await stage()
     const reply = proxy.holdReply({ statement: (one, link) => commits(one) && link.said('"push_') })
     const job = await scene.app.push(parent, { n: 7 })
@@ -88,7 +88,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(scene.runs(child)).toHaveLength(1)
   })
 
-  test("to the COMMIT of job.transaction: the effect is there once, and the handler hears of it", async () => {
+  test("#43 to the COMMIT of job.transaction: the effect is there once, and the handler hears of it", async () => {
     const { scene, proxy, worker } = await stage()
     const reply = proxy.holdReply({ statement: (one, link) => commits(one) && link.said(scene.effects) })
     const job = await scene.app.push(effect, { n: 1 })
@@ -101,7 +101,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(await scene.history(job.id)).toHaveLength(1)
   })
 
-  test("to a push: the job exists once, although it was sent again", async () => {
+  test("#22 to a push: the job exists once, although it was sent again", async () => {
     const { scene, proxy, app } = await pushing()
     const reply = proxy.holdReply({ statement: pushes("needle") })
     const pushed = app.push(quick, { n: 1, tag: "needle" }, { queue: "idle" })
@@ -112,7 +112,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(await scene.job(id)).toMatchObject({ state: "pending", claims: 0 })
   })
 
-  test("to a push whose job finishes meanwhile: it does not run again", async () => {
+  test("#22 to a push whose job finishes meanwhile: it does not run again", async () => {
     const { scene, proxy, app } = await pushing()
     await scene.worker("worker")
     const reply = proxy.holdReply({ statement: pushes("needle") })
@@ -128,7 +128,7 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(await scene.history(id)).toHaveLength(1)
   })
 
-  test("to a push with a unique key whose job finishes meanwhile: it is still that job", async () => {
+  test("#22 to a push with a unique key whose job finishes meanwhile: it is still that job", async () => {
     const { scene, proxy, app } = await pushing()
     await scene.worker("worker")
     const reply = proxy.holdReply({ statement: pushes("needle") })
@@ -142,10 +142,14 @@ describe.each(losses)("an answer that is lost %s", (_, lose) => {
     expect(await scene.states()).toEqual({ succeeded: 2 })
   })
 
-  test("to a bulk push: each job exists once", async () => {
+  test("#22 to a bulk push: each job exists once", async () => {
     const { scene, proxy, app } = await pushing()
     const reply = proxy.holdReply({ statement: pushes("needle") })
-    const pushed = app.pushMany(quick, Array.from({ length: 50 }, (_, n) => ({ n, tag: "needle" })), { queue: "idle" })
+    const pushed = app.pushMany(
+      quick,
+      Array.from({ length: 50 }, (_, n) => ({ n, tag: "needle" })),
+      { queue: "idle" },
+    )
     lose(await reply)
     expect(new Set((await pushed).map((job) => job.id)).size).toBe(50)
     expect(await scene.states()).toEqual({ pending: 50 })
@@ -166,7 +170,7 @@ async function runsOn(scene: Scene): Promise<void> {
   await scene.reaches(job.id, "succeeded")
 }
 
-test("a COMMIT of job.transaction that never arrives is done again: its effect is there once", async () => {
+test("#43 a COMMIT of job.transaction that never arrives is done again: its effect is there once", async () => {
   const { scene, proxy } = await stage()
   const lost = proxy.swallow({ statement: (one, link) => commits(one) && link.said(scene.effects) })
   const job = await scene.app.push(effect, { n: 1 })
@@ -220,7 +224,10 @@ test("a push that is not confirmed in time says so, and sent again under its id 
 test("answers that are slow, but come, change nothing", async () => {
   const { scene, proxy } = await stage()
   proxy.delay(15)
-  const jobs = await scene.app.pushMany(effect, Array.from({ length: 10 }, (_, n) => ({ n })))
+  const jobs = await scene.app.pushMany(
+    effect,
+    Array.from({ length: 10 }, (_, n) => ({ n })),
+  )
   await scene.drained()
   for (const job of jobs) {
     expect(await scene.job(job.id)).toMatchObject({ state: "succeeded", attempts: 1, claims: 1 })

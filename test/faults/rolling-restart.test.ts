@@ -35,9 +35,13 @@ test("workers are replaced one after the other under load: nothing is lost, no a
   const scene = await Scene.open(database.url, [{ name: "default", concurrency: 20 }, { name: "long" }])
   const start = (n: number): Promise<WorkerProcess> =>
     scene.worker(`worker-${n}`, { worker: { shutdownTimeout: 1_000, grace: 300 } })
-  const long = (await scene.app.pushMany(work, Array.from({ length: 5 }, () => ({ ms: 4_000 })), { queue: "long" })).map(
-    (job) => job.id,
-  )
+  const long = (
+    await scene.app.pushMany(
+      work,
+      Array.from({ length: 5 }, () => ({ ms: 4_000 })),
+      { queue: "long" },
+    )
+  ).map((job) => job.id)
   const alive = [await start(0), await start(1)]
   const pushing = load(scene)
   for (let n = 2; n < restarts + 2; n++) {

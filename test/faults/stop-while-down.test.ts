@@ -36,7 +36,9 @@ test.each(outages)(
     expect(worker.all("stopped")).toMatchObject([{ saved: false }])
 
     // The lease would last for long; nobody else has to wait for that here.
-    await scene.pool.query(`update ${scene.schema}.workers set expires_at = now() - interval '1 second' where id = 'worker'`)
+    await scene.pool.query(
+      `update ${scene.schema}.workers set expires_at = now() - interval '1 second' where id = 'worker'`,
+    )
     const heir = await scene.worker("heir")
     for (const job of jobs) {
       expect(await heir.started(job)).toMatchObject({ attempt: 1 })

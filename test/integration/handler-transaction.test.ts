@@ -271,3 +271,20 @@ test("meta and an unstorable result go with the transaction", async () => {
   })
   expect(await effects("odd")).toEqual([1])
 })
+
+test("whatever is thrown after the commit, the worker lets go of the job", async () => {
+  const after = defineJob({ name: "throws-oddly-after" })
+  await using worker = await own.worker(app, {
+    shutdownTimeout: 500,
+    grace: 100,
+    handlers: [
+      after.handler(async (_, job) => {
+        await job.transaction((tx) => leave(tx, job))
+        raise(Object.create(null)) // cannot be made text of
+      }),
+    ],
+  })
+  const job = await app.push(after)
+  expect(await ended(app, job)).toMatchObject({ state: "succeeded" })
+  expect(await worker.stop()).toBe(true)
+})

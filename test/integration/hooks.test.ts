@@ -289,3 +289,25 @@ test("a saved that throws is reported, and the next plugin is told all the same"
   expect(told).toEqual([id])
   expect(skipped("broken-saved", "saved")).toHaveLength(1)
 })
+
+test("hooks that throw what cannot be made text of are skipped as well", async () => {
+  const odd = () => raise(Object.create(null))
+  const plugins: Plugin[] = [
+    { name: "odd-around", around: async () => odd() },
+    { name: "odd-finished", finished: odd },
+    { name: "odd-select", saving: { select: odd, run: async () => {} } },
+    { name: "odd-saved", saved: odd },
+  ]
+  const job = defineJob<undefined, string>({ name: "odd-hooks", maxAttempts: 1 })
+  const worker = await own.worker(app, {
+    plugins,
+    shutdownTimeout: 500,
+    grace: 100,
+    handlers: [job.handler(() => "fine")],
+  })
+  const pushed = await app.push(job)
+  await reached(app, pushed, "running")
+  await until(async () => (await pushed.get())!.state !== "running" || worker.running === 0, "the handler is back")
+  expect(await worker.stop()).toBe(true)
+  expect(await pushed.get()).toMatchObject({ state: "succeeded", result: "fine" })
+})

@@ -19,6 +19,8 @@ async function run(
 ) {
   const job = defineJob<undefined, unknown>({ backoff: atOnce, ...options, name } as { name: string })
   await using _worker = await own.worker(app, {
+    shutdownTimeout: "1s",
+    grace: "1s",
     handlers: [job.handler(async (_, { attempt, claims }) => handle(attempt, claims))],
   })
   return await ended(app, await app.push(job))
@@ -260,4 +262,10 @@ test("onError that throws is recorded with the error it was asked about, and the
   expect(record).toMatchObject({ state: "succeeded", attempts: 2 })
   expect(record.errors[0]!.message).toContain("first")
   expect(record.errors[0]!.message).toContain("broken policy")
+})
+
+test("an error that cannot be made text of is judged by onError like any other", async () => {
+  const odd = () => raise(Object.create(null))
+  expect(await run("odd-cancel", odd, { onError: () => cancel() })).toMatchObject({ state: "cancelled" })
+  expect(await run("odd-broken", odd, { maxAttempts: 1, onError: odd })).toMatchObject({ state: "failed" })
 })

@@ -47,7 +47,8 @@ test("#8 a pause that has not committed neither blocks a claim nor stops it", as
 test("#8 jobs that a worker has claimed, but not started, go back uncharged when it hears of the pause", async () => {
   await using s = await openStage(database)
   const app = s.app()
-  await app.declareQueue({ name: "default", concurrency: 1, claimAhead: 5 }, { upsert: true })
+  // Its own poll would hand them back too, as jobs that have waited for too long.
+  await app.declareQueue({ name: "default", concurrency: 1, claimAhead: 5, pollInterval: "1h" }, { upsert: true })
   const gate = deferred<string>()
   const job = defineJob<number, string>({ name: "job" })
   const started: number[] = []
@@ -183,6 +184,19 @@ test("#10 a claim during the deletion of its queue still sees it; the deletion w
     summary: { revision: null, stale: null },
   })
   expect(await s.row(ids[0]!)).toMatchObject({ state: "succeeded", result: "done" })
+})
+
+test("#10 a claim after the deletion of its queue takes nothing, until the queue is declared again", async () => {
+  await using s = await openStage(database)
+  const member = await s.member()
+  const ids = await s.push([{}, {}])
+  const { claims } = await s.call(member, { limit: 1 })
+  expect(await deleteQueue(s.db, s.names, "default", false)).toEqual({ found: true, deleted: 0 })
+  const call = await s.call(member, { limit: 5, settle: [succeeded(claims[0]!)] })
+  expect(call).toMatchObject({ ids: [], summary: { alive: true, paused: null, revision: null, stale: null } })
+  expect(await s.states(ids)).toEqual(["succeeded", "pending"])
+  await declareQueue(s.db, s.names, parseQueue("default"), false)
+  expect((await s.call(member, { limit: 5 })).ids).toEqual([ids[1]])
 })
 
 test("#10 a deletion with jobs leaves a row that a claim has locked", async () => {

@@ -122,6 +122,26 @@ test("#20 a claim whose reply arrives while the answer to the comparison travels
   expect(await s.row(reference.id)).toMatchObject({ claims: 1, attempts: 1 })
 })
 
+test("#20 a claim that flew when the comparison began is not handed back, even when its job has ended by then", async () => {
+  await using s = await openStage(database)
+  const { app, tap, job, start } = await tapped(s, { start: false })
+  const reference = await app.push(job, "a")
+  const claim = tap.hold("after", claiming)
+  await start()
+  await claim.reached
+  const answer = tap.hold("after", reconciling)
+  await answer.reached
+  claim.release()
+  expect(await reference.result({ timeout: "10s" })).toBe("a")
+  const known = tap.hold("after", claiming) // the next call starts when the worker knows that the outcome is saved
+  await known.reached
+  known.release()
+  answer.release()
+  await nextComparison(tap)
+  expect(tap.count(settling), "its own outcome, and no hand back").toBe(1)
+  expect(await s.row(reference.id)).toMatchObject({ state: "succeeded", claims: 1, attempts: 1 })
+})
+
 test("#20 a claim that was made and answered after the comparison began counts as known", async () => {
   await using s = await openStage(database)
   const { app, tap, job, gate, started } = await tapped(s)

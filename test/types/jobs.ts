@@ -5,7 +5,7 @@ import { z } from "zod"
 
 /** Compiles when both types are the same, not merely assignable. */
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
-const same = <_A, _B>(_: Same<_A, _B>): void => {}
+const same = <A, B>(yes: Same<A, B>): boolean => yes
 
 const app = new Millrace({ dsn: "postgres://", logger: false })
 

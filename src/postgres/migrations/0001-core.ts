@@ -530,7 +530,8 @@ const takeBack = (s: string, charge: string, worker: string): string => `
 
 /**
  * Takes the claims of one dead worker back. The worker's row is locked first and marked dead for good (a renewal that
- * was under way finds it so), job rows that others hold locked are left for the next sweep, and the token, which implies
+ * was under way finds it so), job rows that others hold locked are left for the next sweep (nothing is waited for, so the order does not
+ * matter), and the token, which implies
  * the state, stands again in the update.
  */
 function recover({ schema: s }: Names): string {
@@ -547,7 +548,7 @@ begin
   return query
     with dead as materialized (
       select j.id, j.queue, j.token, j.cancel is not null or j.crashes + 1 >= p_max_crashes as final from ${s}.jobs j
-      where j.state = 'running' and j.worker = v_dead order by j.id limit p_limit for update skip locked),
+      where j.state = 'running' and j.worker = v_dead limit p_limit for update skip locked),
     ${takeBack(s, "1", "v_name")}
     select b.id, b.queue, b.state, v_name, v_dead from back b
     union all
@@ -573,7 +574,7 @@ begin
     with dead as materialized (
       select j.id, j.queue, j.token, j.cancel is not null as final from ${s}.jobs j
       where j.state = 'running' and j.worker <> all(array(select w.incarnation from ${s}.workers w))
-      order by j.id limit p_limit for update skip locked),
+      limit p_limit for update skip locked),
     ${takeBack(s, "0", "null::text")}
     select b.id, b.queue, b.state, null::text from back b
     union all
