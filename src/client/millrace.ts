@@ -13,7 +13,7 @@ import { ensurePartitions } from "../postgres/history.ts"
 import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { names } from "../postgres/sql.ts"
-import { sqlState } from "../postgres/sqlstate.ts"
+import { sqlState, unreachable } from "../postgres/sqlstate.ts"
 import { context, type Context } from "./context.ts"
 import { Notices } from "./notices.ts"
 import { insert, isKeyBusy, keyBusy, maxRows, noticesOf, Pusher, type Placed } from "./pusher.ts"
@@ -155,7 +155,7 @@ export class Millrace implements AsyncDisposable {
    */
   async push<Input, Result>(
     definition: Pushable<Input, Result>,
-    ...[payload, options]: PushArguments<Input, PushOptions>
+    ...[payload, options]: PushArguments<NoInfer<Input>, PushOptions>
   ): Promise<Reference<Result>> {
     const { pusher } = this.#open()
     const made = preparePush(definition, options, this[context])(payload)
@@ -173,7 +173,7 @@ export class Millrace implements AsyncDisposable {
    */
   async pushMany<Input, Result>(
     definition: Pushable<Input, Result>,
-    payloads: Iterable<Input> | AsyncIterable<Input>,
+    payloads: Iterable<NoInfer<Input>> | AsyncIterable<NoInfer<Input>>,
     options?: Omit<PushOptions, "id">,
   ): Promise<Reference<Result>[]> {
     if (options && "id" in options)
@@ -346,7 +346,14 @@ export class Millrace implements AsyncDisposable {
 
 const appClosed = () => failure("MILLRACE_CLOSED", "This app was closed; make a new Millrace to go on.")
 
-/** Says in our words that the app is closed, or that the tables are missing. */
+const notConnected = (cause: unknown) =>
+  failure(
+    "MILLRACE_NOT_CONNECTED",
+    `The database could not be reached: ${String((cause as Error).message || sqlState(cause))}. Check the connection string, and that the server is up.`,
+    cause,
+  )
+
+/** Says in our words that the app is closed, the database not there, or the tables missing. */
 function guarded(db: Database, closed: () => boolean): Database {
   const missing = new Set(["3F000", "42883"]) // no such schema, no such function
   return {
@@ -354,6 +361,7 @@ function guarded(db: Database, closed: () => boolean): Database {
     async query(text, values) {
       if (closed()) throw appClosed()
       return db.query<never>(text, values).catch((error: unknown) => {
+        if (unreachable(error)) throw notConnected(error)
         if (!missing.has(sqlState(error))) throw error
         throw failure(
           "MILLRACE_NOT_MIGRATED",
@@ -364,7 +372,9 @@ function guarded(db: Database, closed: () => boolean): Database {
     },
     async transaction(run) {
       if (closed()) throw appClosed()
-      return db.transaction(run)
+      return db.transaction(run).catch((error: unknown) => {
+        throw unreachable(error) ? notConnected(error) : error
+      })
     },
   }
 }

@@ -1,7 +1,7 @@
 import { backoffDelay } from "../lib/backoff.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import type { Connection } from "../model/database.ts"
-import { failure } from "../model/errors.ts"
+import { failure, isMillraceError } from "../model/errors.ts"
 import type { NewJob } from "../model/job.ts"
 import { insertAndNotify, insertJobs, insertUniqueJobs } from "../postgres/jobs.ts"
 import type { Notice } from "../postgres/notify.ts"
@@ -93,7 +93,8 @@ export class Pusher {
       batch.forEach((entry, index) => entry.resolve(placed[index]!))
     } catch (error) {
       if (batch.length === 1 || !isolates(error)) {
-        for (const entry of batch) entry.reject(error)
+        for (const entry of batch)
+          entry.reject(isMillraceError(error, "MILLRACE_PUSH_UNKNOWN") ? unconfirmed([entry.job], error.cause) : error)
         return
       }
       const middle = batch.length >> 1
@@ -203,10 +204,13 @@ export const keyBusy = (job: NewJob, cause: unknown) =>
 
 function unconfirmed(jobs: readonly NewJob[], cause: unknown) {
   if (isKeyBusy(cause)) return keyBusy(jobs[0]!, cause)
-  const ids = jobs.length === 1 ? `job ${jobs[0]!.id}` : `${jobs.length} jobs`
+  const [job, ...others] = jobs
   return failure(
     "MILLRACE_PUSH_UNKNOWN",
-    `The database did not confirm the push of ${ids}: it may or may not be there. Push again with the same \`id\` to be sure.`,
+    others.length === 0
+      ? `The database did not confirm the push of job ${job!.id}: it may or may not be there. Push again with the same \`id\` to be sure.`
+      : `The database did not confirm the push of ${jobs.length} jobs, from ${job!.id} to ${others.at(-1)!.id}: they are all there, or none is. ` +
+          "Look for one of them with app.job(id).get() before pushing again.",
     cause,
   )
 }

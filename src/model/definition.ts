@@ -45,9 +45,12 @@ export interface Handler {
 }
 
 /** What a job name means. Shared by both sides; loads no handler code. */
-export interface JobDefinition<in Input, out Payload, in out Result> extends Pushable<Input, Result> {
+export interface JobDefinition<in Input, out Payload, in out Returns, out Result = Returns> extends Pushable<
+  Input,
+  Result
+> {
   /** A handler for one job per call. */
-  handler(run: (payload: Payload, job: RunningJob<Result>) => Returned<Result>): Handler
+  handler(run: (payload: Payload, job: RunningJob<Returns>) => Returned<Returns>): Handler
   /**
    * A handler for up to `size` jobs per call. It returns nothing (all succeeded) or one entry per job, in order: a
    * result, a directive such as `snooze("5m")`, or an Error for an attempt that failed. What it throws fails them all.
@@ -55,8 +58,8 @@ export interface JobDefinition<in Input, out Payload, in out Result> extends Pus
   batch(
     options: BatchOptions,
     run: (
-      jobs: readonly BatchedJob<Payload, Result>[],
-    ) => Awaitable<readonly (Result | Directive | Error | undefined)[] | void>,
+      jobs: readonly BatchedJob<Payload, Returns>[],
+    ) => Awaitable<readonly (Returns | Directive | Error | undefined)[] | void>,
   ): Handler
 }
 
@@ -83,7 +86,12 @@ type Described = Omit<OptionsInput<Spec>, "payload" | "result" | "uniqueKey">
 export function defineJob<P extends StandardSchemaV1, R extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>>(
   options: Described &
     WithSchema<P, R> & { readonly uniqueKey?: (payload: StandardSchemaV1.InferInput<P>) => UniqueKey | undefined },
-): JobDefinition<StandardSchemaV1.InferInput<P>, StandardSchemaV1.InferOutput<P>, StandardSchemaV1.InferOutput<R>>
+): JobDefinition<
+  StandardSchemaV1.InferInput<P>,
+  StandardSchemaV1.InferOutput<P>,
+  StandardSchemaV1.InferInput<R>,
+  StandardSchemaV1.InferOutput<R>
+>
 export function defineJob<Payload = unknown, Result = unknown>(
   options: Described & {
     readonly payload?: undefined

@@ -29,6 +29,7 @@ export const errorCodes = {
   MILLRACE_KEY_TAKEN: "Another unfinished job holds the unique key.",
   MILLRACE_KEY_BUSY: "Another transaction has held the unique key for too long.",
   MILLRACE_LEASE_LOST: "The worker lost its lease, so the claim is not its own any more.",
+  MILLRACE_LOOP_ENDED: "A background loop returned although nobody had stopped it.",
   MILLRACE_NO_EXECUTOR: "A queue names an executor that this worker does not have.",
   MILLRACE_NO_RESULT: "The job keeps no result that could be waited for.",
   MILLRACE_NOT_CONNECTED: "The database could not be reached.",

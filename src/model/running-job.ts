@@ -26,7 +26,7 @@ export interface RunningJob<Result = unknown> {
   /** Pushes a job in the same transaction that records this job's success: it exists only if this one succeeds. */
   push<Input>(
     definition: Pushable<Input, unknown>,
-    payload: Input,
+    payload: NoInfer<Input>,
     options?: Omit<PushOptions, "tx" | "wake">,
   ): Promise<{ readonly id: string }>
   /**

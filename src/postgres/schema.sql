@@ -447,7 +447,7 @@ begin
   return query
     with dead as materialized (
       select j.id, j.queue, j.token, j.cancel is not null or j.crashes + 1 >= p_max_crashes as final from "millrace".jobs j
-      where j.state = 'running' and j.worker = v_dead order by j.id limit p_limit for update skip locked),
+      where j.state = 'running' and j.worker = v_dead limit p_limit for update skip locked),
     
   gone as (
     delete from "millrace".jobs j using dead d
@@ -490,7 +490,7 @@ begin
     with dead as materialized (
       select j.id, j.queue, j.token, j.cancel is not null as final from "millrace".jobs j
       where j.state = 'running' and j.worker <> all(array(select w.incarnation from "millrace".workers w))
-      order by j.id limit p_limit for update skip locked),
+      limit p_limit for update skip locked),
     
   gone as (
     delete from "millrace".jobs j using dead d

@@ -9,7 +9,13 @@
  */
 export type Verdict = "retry" | "data" | "partition" | "fatal"
 
+const connectCodes = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ENOENT"])
+
+/** There is no way to the server now. */
+export const unreachable = (error: unknown): boolean => connectCodes.has(sqlState(error))
+
 const networkCodes = new Set([
+  "MILLRACE_NOT_CONNECTED",
   "ECONNREFUSED",
   "ECONNRESET",
   "EPIPE",

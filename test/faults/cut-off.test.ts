@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
-import type { TcpProxy } from "../support/tcp-proxy.ts"
+import type { Statement, TcpProxy } from "../support/tcp-proxy.ts"
 import { until } from "../support/until.ts"
 import { effect, hold, quick } from "./jobs.ts"
 import { Scene, shortLived } from "./scene.ts"
@@ -52,6 +52,34 @@ describe.each(cuts)("a worker %s", (_, cut) => {
       expect(await scene.job(job.id)).toMatchObject({ state: "succeeded", attempts: 1, crashes: 1, worker: "heir" })
     },
   )
+})
+
+test.each(ways)("a renewal whose answer is lost without a sign costs no lease (with %s)", async (_, pooled) => {
+  const scene = await Scene.open(database.url)
+  const proxy = await scene.newProxy()
+  const worker = await scene.worker("worker", {
+    proxy,
+    pooled,
+    worker: { ...shortLived, heartbeat: 200, lease: 4_000 },
+  })
+  const job = await scene.app.push(hold, { obey: true })
+  await worker.started(job.id)
+  const { worker: before } = await scene.incarnations()
+  const renews = ({ text }: Statement) => /update .*"workers".* set seen_at/.test(text)
+  const held = await proxy.holdReply({ statement: renews })
+  held.drop()
+  const { rows } = await scene.pool.query<{ until: Date }>(
+    `select expires_at + interval '1 second' as until from ${scene.schema}.workers where incarnation = $1`,
+    [before],
+  )
+  await until("that renewal would have run out", async () => {
+    const { rows: over } = await scene.pool.query("select where now() > $1::timestamptz", [rows[0]!.until])
+    return over.length === 1
+  })
+  worker.finish(job.id)
+  expect(await scene.reaches(job.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 0, claims: 1 })
+  expect(worker.all("aborted")).toEqual([])
+  expect((await scene.incarnations()).worker).toBe(before)
 })
 
 test("connections that are cut again and again cost no lease, no attempt and no effect", async () => {

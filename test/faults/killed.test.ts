@@ -50,20 +50,32 @@ test("jobs that a killed worker had claimed ahead finish elsewhere", async () =>
   }
 })
 
+test("jobs of a killed worker run side by side again", async () => {
+  const scene = await Scene.open(database.url, [{ name: "default", concurrency: 3, claimAhead: 0 }])
+  const jobs = await scene.app.pushMany(hold, [{}, {}, {}])
+  const doomed = await scene.worker("doomed", { worker: shortLived })
+  for (const job of jobs) await doomed.started(job.id)
+  doomed.kill()
+  const heir = await scene.worker("heir")
+  for (const job of jobs) await heir.started(job.id) // none has finished
+  for (const job of jobs) heir.finish(job.id)
+  for (const job of jobs) expect(await scene.reaches(job.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 1 })
+})
+
 /** Keeps one worker running, whatever becomes of it, until told otherwise. */
 function keepAlive(scene: Scene): { stop(): Promise<number> } {
-  let going = true
+  const told = new AbortController()
   const lives = (async () => {
     let life = 0
-    while (going) {
-      const worker = await scene.worker(`life ${++life}`.replace(" ", "-"), { worker: shortLived, waits: false })
+    while (!told.signal.aborted) {
+      const worker = await scene.worker(`life-${++life}`, { worker: shortLived, waits: false })
       await worker.exit
     }
     return life
   })()
   return {
     async stop() {
-      going = false
+      told.abort()
       for (const worker of scene.workers) worker.kill()
       return lives
     },

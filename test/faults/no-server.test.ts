@@ -44,7 +44,7 @@ test("a worker whose database accepts connections and says nothing does not star
   await expect(worker.start()).rejects.toMatchObject({ code: "MILLRACE_NOT_CONNECTED" })
 })
 
-test("a worker that is cut off while it starts does not start, or starts when the database is back", async () => {
+test("a worker that is cut off while it registers does not start", async () => {
   const scene = await Scene.open(database.url)
   const proxy = await scene.newProxy()
   const registering = proxy.swallow({ statement: ({ text }) => /insert into .*workers/.test(text) })

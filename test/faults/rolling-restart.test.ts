@@ -14,10 +14,10 @@ const restarts = 8
 
 /** Pushes short jobs one after the other until told to stop. */
 function load(scene: Scene): { stop(): Promise<string[]> } {
-  let going = true
+  const told = new AbortController()
   const pushed = (async () => {
     const ids: string[] = []
-    for (let n = 0; going; n++) {
+    for (let n = 0; !told.signal.aborted; n++) {
       const job = n % 3 === 0 ? await scene.app.push(work, { ms: n % 100 }) : await scene.app.push(quick, { n })
       ids.push(job.id)
     }
@@ -25,7 +25,7 @@ function load(scene: Scene): { stop(): Promise<string[]> } {
   })()
   return {
     stop() {
-      going = false
+      told.abort()
       return pushed
     },
   }

@@ -2,7 +2,7 @@ import { defineJob, type Millrace, type RunningJob } from "millrace"
 import { Worker } from "millrace/worker"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { fixture, type Fixture } from "../support/app.ts"
-import { atOnce, ended } from "../support/worker-fixture.ts"
+import { atOnce, ended, range } from "../support/worker-fixture.ts"
 
 let own: Fixture
 let app: Millrace
@@ -153,14 +153,18 @@ test("synchronous, asynchronous and thenable handlers all count by what they giv
   const give = defineJob<string, unknown>({ name: "give" })
   // oxlint-disable-next-line unicorn/no-thenable -- a query builder, say
   const thenable = { then: (resolve: (value: string) => void) => resolve("thenable") }
-  const ways: Record<string, () => unknown> = { sync: () => "sync", async: async () => "async", then: () => thenable }
+  const ways: Record<string, () => unknown> = {
+    sync: () => "sync",
+    async: async () => "async",
+    thenable: () => thenable,
+  }
   await using _worker = await own.worker(app, { handlers: [give.handler((way) => ways[way]!())] })
-  const jobs = await app.pushMany(give, ["sync", "async", "then"])
+  const jobs = await app.pushMany(give, ["sync", "async", "thenable"])
   expect(await Promise.all(jobs.map((job) => job.result({ timeout: "10s" })))).toEqual(["sync", "async", "thenable"])
 })
 
 test("handlers of one worker run at the same time", async () => {
-  const meet = defineJob({ name: "meet" })
+  const meet = defineJob<number>({ name: "meet" })
   const here: RunningJob[] = []
   let release!: () => void
   const all = new Promise<void>((resolve) => (release = resolve))
@@ -172,7 +176,7 @@ test("handlers of one worker run at the same time", async () => {
       }),
     ],
   })
-  const jobs = await app.pushMany(meet, Array(10).fill({}))
+  const jobs = await app.pushMany(meet, range(10))
   const records = await app.wait(jobs, { timeout: "20s" })
   expect(records.map(({ state }) => state)).toEqual(Array(10).fill("succeeded"))
 })

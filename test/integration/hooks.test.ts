@@ -194,7 +194,7 @@ for (const [what, error] of [
           saving: {
             select: () => true,
             async run(batch, tx) {
-              await record!.run(batch, tx)
+              await record.run(batch, tx)
               if (!batch.some((one) => stuck.has(one.job.id))) return
               tries += 1
               if (broken) throw error

@@ -61,10 +61,10 @@ const odd: Record<string, { make: () => unknown; legible?: unknown }> = {
 for (const [what, { make, legible }] of Object.entries(odd)) {
   test(`a result with ${what} is repaired, and the finish recorded`, async () => {
     const job = defineJob<undefined, unknown>({ name: "result" })
-    await using _worker = await own.worker(app, { handlers: [job.handler(() => make() as never)] })
+    await using _worker = await own.worker(app, { handlers: [job.handler(() => make())] })
     const record = await ended(app, await app.push(job))
     expect(record).toMatchObject({ state: "succeeded", attempts: 1, errors: [] })
-    if (legible) expect(record.result).toMatchObject(legible as object)
+    if (legible) expect(record.result).toMatchObject(legible)
   })
 
   test(`a thrown value with ${what} is recorded as a failure`, async () => {
@@ -97,7 +97,7 @@ for (const [what, error] of Object.entries({
   "a getter for its message that throws": Object.defineProperty(new Error("m"), "message", {
     get: () => raise(new Error("no")),
   }),
-  "itself as its cause": Object.assign(new Error("m"), { cause: undefined as unknown }),
+  "itself as its cause": Object.assign(new Error("m"), { cause: undefined }),
 })) {
   if (what.startsWith("itself")) (error as { cause?: unknown }).cause = error
   test(`an error with ${what} is recorded`, async () => {
@@ -112,7 +112,7 @@ for (const [what, error] of Object.entries({
 test("what cannot be stored harms only the job that left it, among many that end together", async () => {
   const many = defineJob<number, unknown>({ name: "many" })
   await using _worker = await own.worker(app, {
-    handlers: [many.handler((n) => (n % 7 === 0 ? ({ n, text: "\0\ud800", circle } as never) : n))],
+    handlers: [many.handler((n) => (n % 7 === 0 ? { n, text: "\0\ud800", circle } : n))],
   })
   const records = await app.wait(
     await app.pushMany(

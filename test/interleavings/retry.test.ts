@@ -72,6 +72,22 @@ test("#37 a retry behind a settle waits, and takes the job back from the history
   expect(await s.row(id)).toMatchObject({ state: "pending", claims: 1, errors: [{ message: "broken" }] })
 })
 
+test("#37 a retry behind a claim waits, reports the job running, and leaves it alone", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const member = await s.member()
+  const id = await finished(s)
+  await retryJob(s.db, s.names, null, id)
+  await a.begin()
+  const [claim] = await s.claim(member, 1, a.db)
+  const retry = b.start((db) => retryJob(db, s.names, null, id))
+  await retry.waiting(a)
+  await a.commit()
+  expect(await retry.result).toEqual({ outcome: "running", queue: "default" })
+  expect(await ending(s.app().job(id).retry())).toBe("MILLRACE_JOB_RUNNING")
+  expect(await s.row(id)).toMatchObject({ state: "running", token: claim!.token, claims: 2 })
+})
+
 test("#38 a retry while another job holds its key raises 23505, and nothing moves", async () => {
   await using s = await openStage(database)
   const id = await finished(s, { uniqueKey: "key" })

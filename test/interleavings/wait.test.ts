@@ -3,6 +3,7 @@ import type { Connection } from "../../src/model/database.ts"
 import { findJobs, markAwaited, retryJob } from "../../src/postgres/jobs.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, retrying, succeeded } from "./support/stage.ts"
+import { saying } from "./support/tap.ts"
 import { times } from "./support/until.ts"
 
 let database: TestDatabase
@@ -26,17 +27,22 @@ test("#45 a waiter's flag behind a settle waits, finds no row, and the reading a
   expect(await findJobs(b.db, s.names, [id])).toMatchObject([{ id, state: "succeeded", result: '"done"' }])
 })
 
-test("#45 result() that meets the settle of its job resolves, without any notification", async () => {
+test("#45 result() that meets the settle of its job flags first and reads afterwards, without any notification", async () => {
   await using s = await openStage(database)
   const [a] = await s.sessions()
   const member = await s.member()
   const id = await s.pushOne()
   const [claim] = await s.claim(member)
+  const { app, tap } = s.tappedApp({ notifications: false })
+  const flagged = tap.hold("after", saying("awaited = true"))
   await a.begin()
   await s.settle(member, [succeeded(claim!, "done")], a.db)
-  const result = s.app({ notifications: false }).job(id).result({ timeout: "10s" })
+  const result = app.job(id).result({ timeout: "10s" })
   await s.somebodyWaits(a)
   await a.commit()
+  await flagged.reached
+  expect(tap.count(saying("find_1"))).toBe(0)
+  flagged.release()
   expect(await result).toBe("done")
 })
 
