@@ -84,14 +84,16 @@ export class Pusher {
   }
 
   /** Stores a batch and tells each of its callers; halves it to find a row that cannot be stored. */
-  async #deliver(batch: readonly Entry[], resend: boolean): Promise<void> {
+  async #deliver(batch: readonly Entry[], resend: boolean, alone = false): Promise<void> {
     try {
       const deadline = Math.max(...batch.map((entry) => entry.deadline))
       const jobs = batch.map((entry) => entry.job)
       const waking = batch.filter((entry) => entry.wake).map((entry) => entry.job)
-      const placed = await this.#persist(jobs, waking, resend, deadline)
+      const placed = await this.#persist(jobs, waking, resend, deadline, alone)
       batch.forEach((entry, index) => entry.resolve(placed[index]!))
     } catch (error) {
+      // It keeps trying beside the lane; the others go on.
+      if (batch.length === 1 && !alone && isKeyBusy(error)) return void this.#deliver(batch, resend, true)
       if (batch.length === 1 || !isolates(error)) {
         for (const entry of batch)
           entry.reject(isMillraceError(error, "MILLRACE_PUSH_UNKNOWN") ? unconfirmed([entry.job], error.cause) : error)
@@ -109,6 +111,7 @@ export class Pusher {
     waking: readonly NewJob[],
     resend: boolean,
     deadline: number,
+    alone = true,
   ): Promise<Placed[]> {
     for (let failures = 0; ;) {
       try {
@@ -117,7 +120,7 @@ export class Pusher {
         if (verdict(error) !== "retry") throw error
         failures += 1
         // A busy key must not hold up the others that travel with it.
-        if (isKeyBusy(error) && jobs.length > 1) throw error
+        if (isKeyBusy(error) && (jobs.length > 1 || !alone)) throw error
         const wait = backoffDelay(retries, failures)
         if (performance.now() + wait > deadline || !(await abortableSleep(wait, this.#closed.signal)))
           throw unconfirmed(jobs, error)

@@ -135,7 +135,8 @@ export class Waiter {
       for (const id of ids) this.#due.delete(id)
       try {
         const fresh = ids.filter((id) => [...(this.#pending.get(id) ?? [])].some((wait) => !wait.seen))
-        if (fresh.length > 0) await markAwaited(this.#db, this.#names, fresh)
+        const passed = fresh.length > 0 ? await markAwaited(this.#db, this.#names, fresh) : []
+        for (const about of passed) this.#notices.send({ kind: "ready", about })
         this.#answer(ids, fresh, (await findJobs(this.#db, this.#names, ids)).map(recordOf))
       } catch (error) {
         if (verdict(error) !== "retry") this.#fail(ids, error)

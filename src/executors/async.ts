@@ -10,7 +10,7 @@ export function asyncExecutor(): Executor {
 function run(attempt: Attempt): Promise<Report> | Report {
   try {
     const returned = attempt.handler!.run([attempt as never])
-    return isThenable(returned) ? returned.then(succeeded, failed) : succeeded(returned)
+    return isThenable(returned) ? Promise.resolve(returned).then(succeeded, failed) : succeeded(returned)
   } catch (error) {
     return failed(error)
   }

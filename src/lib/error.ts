@@ -27,3 +27,12 @@ export function isMillraceError(error: unknown, code?: string): error is Millrac
   if (typeof error.code !== "string" || !error.code.startsWith("MILLRACE_")) return false
   return code === undefined || error.code === code
 }
+
+/** Text for anything that was thrown; never throws itself, whatever its getters do. */
+export function describe(thrown: unknown): string {
+  try {
+    return String((thrown as Error | null | undefined)?.message ?? thrown)
+  } catch {
+    return "something that cannot be described"
+  }
+}

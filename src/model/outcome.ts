@@ -1,5 +1,6 @@
 import { backoffDelay, type Backoff } from "../lib/backoff.ts"
 import { milliseconds, type Duration } from "../lib/duration.ts"
+import { describe } from "../lib/error.ts"
 import { errorRecord, failure, type ErrorRecord } from "./errors.ts"
 import type { JobState } from "./state.ts"
 
@@ -114,10 +115,7 @@ function policy(facts: AttemptFacts, error: unknown): { directive?: Directive; e
     return isDirective(answer) ? { directive: answer, error } : { error }
   } catch (broken) {
     return {
-      error: new AggregateError(
-        [error, broken],
-        `${String((error as Error)?.message ?? error)} (and onError threw: ${String(broken)})`,
-      ),
+      error: new AggregateError([error, broken], `${describe(error)} (and onError threw: ${describe(broken)})`),
     }
   }
 }
@@ -131,7 +129,10 @@ function obey(facts: AttemptFacts, told: Directive, random: () => number, thrown
       return {
         state: "cancelled",
         charge: 1,
-        error: errorRecord(failure("MILLRACE_CANCELLED", String(reason ?? "cancelled by its handler")), facts.attempt),
+        error: errorRecord(
+          failure("MILLRACE_CANCELLED", reason === undefined ? "cancelled by its handler" : describe(reason)),
+          facts.attempt,
+        ),
       }
     case "discard":
       return {

@@ -15,7 +15,7 @@ export const transitions: Readonly<Record<JobState | "new", readonly JobState[]>
   scheduled: ["pending", "scheduled", "cancelled"], // promote or retry, update, cancel
   pending: ["running", "scheduled", "pending", "cancelled"], // claim, update, cancel
   running: ["succeeded", "failed", "cancelled", "retrying", "scheduled", "pending", "blocked"], // settle, release, recover, park
-  retrying: ["pending", "scheduled", "retrying", "cancelled"], // promote or retry, update, cancel
+  retrying: ["pending", "retrying", "cancelled"], // promote or retry, update, cancel
   blocked: ["pending", "scheduled", "blocked", "cancelled"], // unblock or retry, update, cancel
   succeeded: ["pending"], // retry, by hand
   failed: ["pending"],

@@ -365,13 +365,18 @@ export async function updateJob(db: Connection, names: Names, queue: string | nu
   return found[0]
 }
 
-/** Says that somebody waits for these jobs, so that their settlement notifies. */
-export async function markAwaited(db: Connection, names: Names, ids: readonly string[]): Promise<void> {
-  await db.query(
+/**
+ * Says that somebody waits for these jobs, so that their settlement notifies. Returns the queues of those that are ready:
+ * a claim may have passed by a row while it was locked here, so they want another wake-up.
+ */
+export async function markAwaited(db: Connection, names: Names, ids: readonly string[]): Promise<Set<string>> {
+  const { rows: found } = await db.query<{ queue: string; state: string }>(
     `update ${names.of("jobs")} set awaited = true where id = any(array(
-       select l.id from ${names.of("jobs")} l where l.id = any($1::uuid[]) and not l.awaited order by l.id for update))`,
+       select l.id from ${names.of("jobs")} l where l.id = any($1::uuid[]) and not l.awaited order by l.id for update))
+     returning queue, state::text`,
     [plainArray(ids)],
   )
+  return new Set(found.filter((row) => row.state === "pending").map((row) => row.queue))
 }
 
 export interface JobRow {

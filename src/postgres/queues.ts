@@ -99,7 +99,7 @@ export async function resumeQueue(db: Connection, names: Names, name: string): P
 export async function deleteQueue(db: Connection, names: Names, name: string, jobs: boolean) {
   const { count } = await db.query(`delete from ${names.of("queues")} where name = $1`, [name])
   let deleted = 0
-  if (jobs) {
+  if (count > 0 && jobs) {
     for (;;) {
       const { count: some } = await db.query(
         `delete from ${names.of("jobs")} where queue = $1 and id = any(array(

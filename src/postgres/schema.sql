@@ -357,7 +357,7 @@ begin
       if p_suspect then
         v_left := 1;
         return query update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = now(), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
             where r.queue = p_queue and r.state = 'pending' and r.crashes > 0
@@ -378,7 +378,7 @@ begin
           v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
         end if;
         return query update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = now(), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
             where r.queue = p_queue and r.state = 'pending' and r.crashes = 0

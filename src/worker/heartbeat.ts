@@ -84,7 +84,7 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
 function fromLoop(options: HeartbeatOptions): Heartbeat {
   let trustedUntil = options.since + options.lease
   let stopped = false
-  let renewing = false
+  let busyUntil = 0
   const lost = () => {
     if (stopped) return
     stopped = true
@@ -99,15 +99,16 @@ function fromLoop(options: HeartbeatOptions): Heartbeat {
   const beat = async () => {
     const sent = monotonic()
     if (sent > trustedUntil) return lost()
-    if (renewing) return
-    renewing = true
+    // One that hangs does not keep the next from being sent.
+    if (sent < busyUntil) return
+    busyUntil = sent + options.lease / 4
     try {
       if (await renewWorker(options.db, options.names, options.incarnation, options.lease)) trust(sent)
       else lost()
     } catch (error) {
       options.log.warn("heartbeat: the database could not be reached; trying again", { error: String(error) })
     } finally {
-      renewing = false
+      busyUntil = 0
     }
   }
   const timer = setInterval(() => void beat(), Math.min(options.every, options.lease / 3))

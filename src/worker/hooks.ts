@@ -1,3 +1,4 @@
+import { describe } from "../lib/error.ts"
 import type { Transaction } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
@@ -16,7 +17,7 @@ export interface Hooks {
 export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   const report = (plugin: Plugin, hook: string, error: unknown) =>
     log.error(`plugin "${plugin.name}": ${hook} threw and was skipped`, {
-      error: String((error as Error)?.stack ?? error),
+      error: describe(error),
     })
   const having = <Name extends keyof Plugin>(name: Name) => plugins.filter((plugin) => plugin[name] !== undefined)
   const around = having("around")

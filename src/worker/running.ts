@@ -2,7 +2,7 @@ import { monotonic } from "../lib/clock.ts"
 import { encodeJson, sanitizeJson } from "../lib/json.ts"
 import { preparePush, refused, type AnyDefinition, type Handler, type Pushable } from "../model/definition.ts"
 import type { Transaction } from "../model/database.ts"
-import { failure, MillraceError } from "../model/errors.ts"
+import { failure } from "../model/errors.ts"
 import type { Attempt } from "../model/executor.ts"
 import type { NewJob } from "../model/job.ts"
 import { defaultBackoff, type PushOptions } from "../model/job-options.ts"
@@ -27,7 +27,7 @@ interface Rest {
 
 const none: readonly NewJob[] = []
 const maxResult = 1_000_000
-const maxError = 16_000
+const maxError = 48_000
 
 /** A claimed job on this worker, from the claim to its settlement; at the same time what its handler gets to see. */
 export class Running implements Attempt {
@@ -48,6 +48,8 @@ export class Running implements Attempt {
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
   #progress: string | undefined
+  /** Its schema refuses the stored payload. */
+  #refused = false
   #deadline: number | undefined
   #pushes: NewJob[] | undefined
   #timers: NodeJS.Timeout[] | undefined
@@ -88,7 +90,7 @@ export class Running implements Attempt {
     return this.#details?.tags ?? []
   }
   get meta(): Record<string, unknown> {
-    return (this.#meta ??= { ...this.#details?.meta })
+    return (this.#meta ??= structuredClone(this.#details?.meta ?? {}))
   }
   get expired(): boolean {
     return this.#details?.expired === true
@@ -207,10 +209,15 @@ export class Running implements Attempt {
         return
       }
     }
-    if (!definition.upgrade) throw refused(definition, issues)
+    if (!definition.upgrade) throw this.#refuse(issues)
     const upgraded = await validate(await definition.upgrade(stored))
-    if (upgraded.issues) throw refused(definition, upgraded.issues)
+    if (upgraded.issues) throw this.#refuse(upgraded.issues)
     this.payload = upgraded.value
+  }
+
+  #refuse(issues: readonly { readonly message: string }[]): Error {
+    this.#refused = true
+    return refused(this.definition!, issues)
   }
 
   /** Puts the result through the definition's schema. */
@@ -231,7 +238,7 @@ export class Running implements Attempt {
       onError: onError && ((error) => onError(error, this)),
     }
     // A payload that its schema refuses will be refused again.
-    if (!report.ok && report.error instanceof MillraceError && report.error.code === "MILLRACE_BAD_PAYLOAD") {
+    if (!report.ok && this.#refused) {
       return decide({ ...facts, maxAttempts: 0, onError: undefined }, report)
     }
     return decide(facts, report)

@@ -5,7 +5,7 @@ import { insert } from "../client/pusher.ts"
 import type { Transaction } from "../model/database.ts"
 import type { NewJob } from "../model/job.ts"
 import { cycle, noFloors, type CycleSummary } from "../postgres/jobs.ts"
-import { verdict } from "../postgres/sqlstate.ts"
+import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Home } from "./home.ts"
 import { accepted, type Unsettled } from "./settlements.ts"
 
@@ -58,7 +58,8 @@ export class SettleLane {
     try {
       await this.#attempt(batch)
     } catch (error) {
-      if (batch.length > 1 && verdict(error) !== "retry") {
+      // Without a code it may be anybody's error, whatever it sounds like.
+      if (batch.length > 1 && (verdict(error) !== "retry" || sqlState(error) === "")) {
         const middle = batch.length >> 1
         await this.#deliver(batch.slice(0, middle))
         await this.#deliver(batch.slice(middle))

@@ -54,10 +54,12 @@ export function stripped({ settlement }: Unsettled, reason: string): Settlement 
     name: "StorageError",
     code: "MILLRACE_BAD_JSON",
     attempt: 0,
-    message: `What this attempt left could not be stored: ${reason}`.slice(0, 1_000),
+    message: storable(`What this attempt left could not be stored: ${reason}`.slice(0, 1_000)),
   }
   return { id, token, state, charge, delayMs, blockedBy, error: JSON.stringify(note) }
 }
+
+const storable = (text: string): string => text.replaceAll(/[\0\p{Cs}]/gu, "\ufffd")
 
 /** What hooks are told of a batch: stale ones never happened, and a cancel that was asked for has won. */
 export function accepted(batch: readonly Unsettled[], summary: CycleSummary): Ended[] {

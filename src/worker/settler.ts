@@ -1,4 +1,5 @@
 import type { Transaction } from "../model/database.ts"
+import { describe } from "../lib/error.ts"
 import { isDirective, type Decision, type Report } from "../model/outcome.ts"
 import type { Ended } from "../model/plugin.ts"
 import type { CycleSummary } from "../postgres/jobs.ts"
@@ -67,7 +68,7 @@ export class Settler {
       this.#home.context.log.warn(
         `job ${attempt.id} ("${attempt.name}") threw after its transaction was committed; it stays succeeded`,
         {
-          error: String(given.error),
+          error: describe(given.error),
         },
       )
     }

@@ -95,10 +95,18 @@ export class Slots {
       const loading = attempt.load()
       if (loading) {
         loading.then(
-          () => this.#execute(attempt),
+          () => this.#tryExecute(attempt),
           (error: unknown) => this.#ended(attempt, { ok: false, error }),
         )
       } else this.#execute(attempt)
+    } catch (error) {
+      this.#ended(attempt, { ok: false, error })
+    }
+  }
+
+  #tryExecute(attempt: Running): void {
+    try {
+      this.#execute(attempt)
     } catch (error) {
       this.#ended(attempt, { ok: false, error })
     }

@@ -281,7 +281,7 @@ export class Worker implements AsyncDisposable {
   }
 
   async #shutDown(): Promise<boolean> {
-    await this.#starting?.catch(() => {})
+    if (this.#state === "starting") await this.#starting?.catch(() => {})
     if (this.#state === "stopped") return this.#stopped.promise // it never came to start
     this.#state = "stopping"
     this.#timers.stop()

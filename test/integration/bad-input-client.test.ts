@@ -263,7 +263,7 @@ refuses([
   },
   {
     name: "something that is no definition is refused",
-    call: () => app.push("anything" as never, null as never),
+    call: () => app.push("anything" as never),
     code: "MILLRACE_BAD_OPTION",
     says: /defineJob/,
   },

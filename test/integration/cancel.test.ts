@@ -20,7 +20,7 @@ const deaf = { heartbeat: "1h", lease: "3h", queuePoll: "1h", sweep: "1h" } as c
 test("cancelling a running job elsewhere fires its signal, by notification", async () => {
   const told = gate<Error & { code?: string }>()
   const endless = defineJob({ name: "endless" })
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     ...deaf,
     handlers: [
       endless.handler(async (_, job) => {
@@ -30,7 +30,7 @@ test("cancelling a running job elsewhere fires its signal, by notification", asy
     ],
   })
   const job = await app.push(endless)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await elsewhere.job(job.id).cancel("enough")).toBe("requested")
   expect(await told.opened).toMatchObject({ code: "MILLRACE_CANCELLED" })
   const record = await ended(app, job)
@@ -46,7 +46,7 @@ test("without notifications the heartbeat fires the signal, and tells the reason
   const quietElsewhere = await own.app({ notifications: false })
   const told = gate<Error & { code?: string }>()
   const endless = defineJob({ name: "endless-quiet" })
-  await using _worker = await own.worker(quiet, {
+  await using worker = await own.worker(quiet, {
     handlers: [
       endless.handler(async (_, job) => {
         told.open(await fired(job.signal))
@@ -55,7 +55,7 @@ test("without notifications the heartbeat fires the signal, and tells the reason
     ],
   })
   const job = await quiet.push(endless)
-  await reached(quiet, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await quietElsewhere.job(job.id).cancel("changed my mind")
   const reason = await told.opened
   expect(reason).toMatchObject({ code: "MILLRACE_CANCELLED" })
@@ -66,11 +66,11 @@ test("without notifications the heartbeat fires the signal, and tells the reason
 test("a job asked to be cancelled ends as cancelled even if its handler returns a result", async () => {
   const open = gate()
   const stubborn = defineJob<undefined, string>({ name: "stubborn" })
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     handlers: [stubborn.handler(() => open.opened.then(() => "my result"))],
   })
   const job = await app.push(stubborn)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await job.cancel()).toBe("requested")
   open.open()
   expect(await ended(app, job)).toMatchObject({ state: "cancelled", result: undefined })
@@ -79,11 +79,11 @@ test("a job asked to be cancelled ends as cancelled even if its handler returns 
 test("a cancel wins over a retry, and the error of the attempt is kept", async () => {
   const open = gate()
   const failing = defineJob({ name: "failing", maxAttempts: 5 })
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     handlers: [failing.handler(() => open.opened.then(() => raise(new Error("also broken"))))],
   })
   const job = await app.push(failing)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await job.cancel()
   open.open()
   expect(await ended(app, job)).toMatchObject({ state: "cancelled", errors: [{ message: "also broken" }] })
@@ -94,7 +94,7 @@ test("a handler that ignores a cancel is settled as cancelled after the grace pe
   const ignoring = defineJob({ name: "ignoring" })
   await using worker = await own.worker(app, { grace: 20, handlers: [ignoring.handler(() => open.opened)] })
   const job = await app.push(ignoring)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await job.cancel()
   expect(await ended(app, job)).toMatchObject({ state: "cancelled" })
   expect(worker.running).toBe(1)
@@ -104,9 +104,9 @@ test("a handler that ignores a cancel is settled as cancelled after the grace pe
 
 test("a second request changes nothing, and a finished job stays finished", async () => {
   const endless = defineJob({ name: "endless-twice" })
-  await using _worker = await own.worker(app, { handlers: [endless.handler((_, job) => obeying(job.signal))] })
+  await using worker = await own.worker(app, { handlers: [endless.handler((_, job) => obeying(job.signal))] })
   const job = await app.push(endless)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await Promise.all([job.cancel("first"), job.cancel("first")])
   const record = await ended(app, job)
   expect(record).toMatchObject({ state: "cancelled", cancel: { reason: "first" } })
@@ -120,7 +120,7 @@ test("a job that is claimed but not started never starts once it is cancelled", 
   const ran: string[] = []
   const narrow = defineJob<string>({ name: "narrow", queue: "narrow" })
   const [first, second, third] = await app.pushMany(narrow, ["first", "second", "third"])
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     handlers: [
       narrow.handler(async (name) => {
         ran.push(name)
@@ -129,6 +129,7 @@ test("a job that is claimed but not started never starts once it is cancelled", 
     ],
   })
   await Promise.all([reached(app, first!, "running"), reached(app, second!, "running")])
+  await until(() => worker.running === 1, "the first one runs")
   expect(await second!.cancel()).toBe("requested") // in this process, so the worker has heard it now
   open.open()
   expect(await ended(app, second!)).toMatchObject({ state: "cancelled", attempts: 0 })

@@ -59,12 +59,13 @@ test("a worker that was never started is disposed of as well", async () => {
 test("worker and app in one block end in order: the worker's outcomes are saved before the connections close", async () => {
   const job = await app.push(task)
   let kept: Millrace
+  let started = false
   {
     await using other = new Millrace({ dsn: own.url, logger: false })
-    await using worker = new Worker(other, { handlers: [task.handler(async () => "saved")] })
+    await using worker = new Worker(other, { handlers: [task.handler(async () => ((started = true), "saved"))] })
     kept = other
     await worker.start()
-    await app.wait([job], { states: ["running"], timeout: "20s" })
+    await until(() => started, "it runs")
   }
   expect(await job.get()).toMatchObject({ state: "succeeded", result: "saved", claims: 1 })
   expect(await rejection(kept.push(task))).toMatchObject({ code: "MILLRACE_CLOSED" })

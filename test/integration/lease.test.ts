@@ -99,7 +99,7 @@ test("a worker whose lease expired fires the signals with MILLRACE_LEASE_LOST, r
   })
   const before = (await rowOf("frozen"))!
   const job = await app.push(long)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await expire("frozen")
   const after = await until(async () => {
     const row = await rowOf("frozen")

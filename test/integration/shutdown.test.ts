@@ -51,7 +51,7 @@ test("a handler that ignores its signal past shutdownTimeout and grace is handed
     ],
   })
   const job = await app.push(deaf)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await worker.stop()).toBe(true)
   expect(await reason.opened).toMatchObject({ code: "MILLRACE_SHUTDOWN" })
   const record = await job.get()
@@ -68,7 +68,7 @@ test("a handler that obeys its signal is handed back, uncharged", async () => {
     handlers: [obedient.handler((_, job) => obeying(job.signal))],
   })
   const job = await app.push(obedient)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await worker.stop()).toBe(true)
   expect(await job.get()).toMatchObject({ state: "pending", attempts: 0, errors: [] })
   await job.cancel()
@@ -81,7 +81,7 @@ test("a handler that returns after its signal fired has succeeded", async () => 
     handlers: [quick.handler(async (_, job) => (await fired(job.signal)) && "wrapped up")],
   })
   const job = await app.push(quick)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await worker.stop()).toBe(true)
   expect(await job.get()).toMatchObject({ state: "succeeded", result: "wrapped up" })
 })
@@ -93,7 +93,7 @@ test("what was claimed ahead is handed back at once, uncharged, while others sti
   const jobs = await app.pushMany(slow, range(5))
   const worker = await own.worker(app, { shutdownTimeout: "1m", handlers: [slow.handler(() => open.opened)] })
   await app.wait(jobs, { states: ["running"], timeout: "20s" })
-  expect(worker.running).toBe(1)
+  await until(() => worker.running === 1, "it runs")
   const stopped = worker.stop()
   const waiting = await app.wait(jobs.slice(1), { states: ["pending"], timeout: "20s" })
   expect(waiting.map(({ state, attempts }) => [state, attempts])).toEqual(range(4).map(() => ["pending", 0]))
@@ -110,7 +110,7 @@ test("forceStop fires the signals at once, and hands back", async () => {
     handlers: [obedient.handler((_, job) => obeying(job.signal))],
   })
   const job = await app.push(obedient)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   expect(await worker.forceStop()).toBe(true)
   expect(await job.get()).toMatchObject({ state: "pending", attempts: 0 })
   await job.cancel()
@@ -123,7 +123,7 @@ test("forceStop hurries a stop that is under way", async () => {
     handlers: [obedient.handler((_, job) => obeying(job.signal))],
   })
   const job = await app.push(obedient)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   const stopped = worker.stop()
   expect(await Promise.all([worker.forceStop(), stopped])).toEqual([true, true])
   expect(await job.get()).toMatchObject({ state: "pending" })

@@ -2,7 +2,7 @@ import { defineJob, type Millrace } from "millrace"
 import pg from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { fixture, gate, until, type Fixture } from "../support/app.ts"
-import { ended, fired, range, reached } from "../support/worker-fixture.ts"
+import { ended, fired, range } from "../support/worker-fixture.ts"
 
 let own: Fixture
 let pool: pg.Pool
@@ -48,7 +48,7 @@ test("its lease is renewed from the event loop", async () => {
 test("a lost lease fires the signals, and the worker registers anew", async () => {
   const reason = gate<string | undefined>()
   const long = defineJob<undefined, number>({ name: "long" })
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     id: "expired",
     handlers: [
       long.handler(async (_, job) => {
@@ -60,7 +60,7 @@ test("a lost lease fires the signals, and the worker registers anew", async () =
     ],
   })
   const job = await app.push(long)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   await own.pool.query("update millrace.workers set expires_at = now() - interval '1 second' where id = 'expired'")
   expect(await reason.opened).toBe("MILLRACE_LEASE_LOST")
   expect(await ended(app, job)).toMatchObject({ state: "succeeded", result: 2, attempts: 1 })
@@ -69,13 +69,13 @@ test("a lost lease fires the signals, and the worker registers anew", async () =
 test("a cancel reaches it by notification", async () => {
   const reason = gate<string | undefined>()
   const endless = defineJob({ name: "endless" })
-  await using _worker = await own.worker(app, {
+  await using worker = await own.worker(app, {
     heartbeat: "1h",
     lease: "3h",
     handlers: [endless.handler(async (_, job) => reason.open((await fired(job.signal)).code))],
   })
   const job = await app.push(endless)
-  await reached(app, job, "running")
+  await until(() => worker.running === 1, "it runs")
   const elsewhere = await own.app()
   await elsewhere.job(job.id).cancel()
   expect(await reason.opened).toBe("MILLRACE_CANCELLED")

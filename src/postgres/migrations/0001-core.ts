@@ -341,7 +341,7 @@ const settle = (s: string, detailed: boolean): string => `with ${
 
 /** Takes up to v_left ready rows that match. */
 const claimRows = (s: string, which: string): string => `update ${s}.jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = now(), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from ${s}.jobs r
             where ${which}

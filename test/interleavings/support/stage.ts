@@ -94,6 +94,7 @@ export class Stage implements AsyncDisposable {
   readonly database: TestDatabase
   readonly db: Database
   readonly names: Names
+  readonly #taps: Tap[] = []
   readonly #closers: (() => Promise<unknown>)[] = []
 
   constructor(database: TestDatabase, db: Database, all: Names) {
@@ -107,6 +108,7 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const tap of this.#taps) tap.releaseAll()
     for (const close of this.#closers.toReversed()) await close()
     await this.db.query(`drop schema ${this.names.schema} cascade`)
   }
@@ -251,6 +253,7 @@ export class Stage implements AsyncDisposable {
     pool.on("error", () => {})
     this.onClose(() => pool.end())
     const tap = new Tap(pool)
+    this.#taps.push(tap)
     const app = this.app({ pool: tap.pool, ...options })
     return { app, tap }
   }

@@ -24,6 +24,7 @@ export class Tap {
   readonly pool: PgPool
   /** Every statement that was sent. */
   readonly sent: Sent[] = []
+  readonly #gates: (() => void)[] = []
   #rules: { match: Match; how: How }[] = []
 
   constructor(real: pg.Pool) {
@@ -63,6 +64,7 @@ export class Tap {
   hold(when: "before" | "after", match: Match): Held {
     const reached = deferred<void>()
     const gate = deferred<void>()
+    this.#gates.push(gate.resolve)
     this.next(match, async ({ send }) => {
       if (when === "before") {
         reached.resolve()
@@ -86,6 +88,12 @@ export class Tap {
       throw lost()
     })
     return happened.promise
+  }
+
+  /** Nothing is held up any more, so that what waits can end. */
+  releaseAll(): void {
+    this.#rules = []
+    for (const release of this.#gates) release()
   }
 
   count(match: Match): number {
