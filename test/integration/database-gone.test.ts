@@ -101,7 +101,7 @@ test("a worker does not start without its database, and says so; it can be stopp
   await using app = await onNowhere({ pushTimeout: "50ms" })
   const worker = new Worker(app, { handlers: [work.handler(() => {})] })
   const error = await rejection(worker.start())
-  expect(error).toMatchObject({ code: "MILLRACE_NOT_CONNECTED", cause: { code: "MILLRACE_NOT_CONNECTED" } })
+  expect(error).toMatchObject({ code: "MILLRACE_NOT_CONNECTED", cause: { code: "ECONNREFUSED" } })
   expect(error.message).toMatch(/database/)
   await worker.stop()
 })
