@@ -1,7 +1,7 @@
 // The import table of AGENTS.md, enforced by `npm test`. Type imports count. Unit tests beside their file are free to
 // import what they test with; nothing may import them.
 
-const test = "\\.test\\.ts$";
+const test = "\\.test\\.ts$"
 
 /** Files of `folder` may import from src/ only their own folder and what `allowed` matches. */
 function mayImport(folder, allowed) {
@@ -11,10 +11,10 @@ function mayImport(folder, allowed) {
     severity: "error",
     from: { path: `^src/${folder}/`, pathNot: test },
     to: { path: "^src/", pathNot: [folder, ...allowed].map((name) => `^src/${name}(/|$)`) },
-  };
+  }
 }
 
-const io = "(fs|net|http|https|http2|tls|dns|dgram|child_process|worker_threads|cluster|readline|repl|os)";
+const io = "(fs|net|http|https|http2|tls|dns|dgram|child_process|worker_threads|cluster|readline|repl|os)"
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
@@ -109,4 +109,4 @@ module.exports = {
     exclude: { path: ["^dist/", "^build/"] },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["types", "import", "node", "default"] },
   },
-};
+}

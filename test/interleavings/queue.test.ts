@@ -167,22 +167,28 @@ test("#9 a change of concurrency reaches a worker with running jobs at once and 
   expect(records.map(({ claims }) => claims)).toEqual([1, 1, 1, 1])
 })
 
-test("#10 a claim during the deletion of its queue still sees it; the deletion with jobs leaves what runs", async () => {
+test("#10 a claim during the deletion of its queue still sees it", async () => {
   await using s = await openStage(database)
   const [a] = await s.sessions()
   const member = await s.member()
   const ids = await s.push([{}, {}, {}])
   await a.begin()
-  await a.db.query(`delete from ${s.names.of("queues")} where name = 'default'`)
-  const { claims } = await s.call(member, { limit: 1 })
-  expect(claims).toHaveLength(1)
-  expect((await deleteQueue(a.db, s.names, "default", true)).deleted).toBe(2)
+  expect(await deleteQueue(a.db, s.names, "default", false)).toEqual({ found: true, deleted: 0 })
+  expect((await s.call(member, { limit: 1 })).ids).toEqual([ids[0]])
   await a.commit()
+  expect((await s.call(member, { limit: 1 })).ids).toEqual([])
+  expect(await s.states(ids)).toEqual(["running", "pending", "pending"])
+})
+
+test("#10 a deletion with jobs leaves what runs, which is settled as ever", async () => {
+  await using s = await openStage(database)
+  const member = await s.member()
+  const ids = await s.push([{}, {}, {}])
+  const [claim] = await s.claim(member, 1)
+  expect(await deleteQueue(s.db, s.names, "default", true)).toEqual({ found: true, deleted: 2 })
   expect(await s.rows(ids[1]!)).toEqual([])
-  expect(await s.call(member, { limit: 5, settle: [succeeded(claims[0]!, "done")] })).toMatchObject({
-    ids: [],
-    summary: { revision: null, stale: null },
-  })
+  const call = await s.call(member, { limit: 5, settle: [succeeded(claim!, "done")] })
+  expect(call).toMatchObject({ ids: [], summary: { revision: null, stale: null } })
   expect(await s.row(ids[0]!)).toMatchObject({ state: "succeeded", result: "done" })
 })
 

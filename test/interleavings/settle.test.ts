@@ -319,6 +319,27 @@ test.each(["22P05", "23514"])(
   },
 )
 
+test("#36 an outcome that is refused even without what it left is tried again with pauses, not in a hot loop", async () => {
+  await using s = await openStage(database)
+  await refusePoison(s, "22P05")
+  await s.sql(`create or replace function $s.refuse() returns trigger language plpgsql as $$
+    begin
+      if new.payload = '"poison"' then raise exception 'never' using errcode = '22P05'; end if;
+      return new;
+    end $$`)
+  const { app, tap } = s.tappedApp()
+  const job = defineJob<string, string>({ name: "job" })
+  await s.worker(app, { handlers: [job.handler((payload) => payload)] })
+  const poison = await app.push(job, "poison")
+  const fine = await app.push(job, "fine")
+  expect(await fine.result({ timeout: "10s" })).toBe("fine")
+  const [calls, since] = [tap.count(settling), performance.now()]
+  await until("50 calls, or a second", () => tap.count(settling) >= calls + 50 || performance.now() > since + 1_000)
+  expect(tap.count(settling) - calls).toBeLessThan(50)
+  await s.sql("drop trigger refuse on $s.jobs_history")
+  expect(await s.untilState(poison.id, "succeeded")).toMatchObject({ attempts: 1, claims: 1 })
+})
+
 /** Three jobs, claimed; their rows lie in the table in the reverse of their ids' order. */
 async function reversedClaims(s: Stage) {
   const ids = [uuidv7(), uuidv7(), uuidv7()]
