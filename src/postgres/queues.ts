@@ -117,9 +117,9 @@ export async function deleteQueue(db: Connection, names: Names, name: string, jo
 export async function undeclaredQueues(db: Connection, names: Names): Promise<string[]> {
   const { rows } = await db.query<{ queue: string }>(
     `with recursive step as (
-       (select queue from ${names.of("jobs")} where state = 'pending' and crashes = 0 order by queue limit 1)
+       (select queue from ${names.of("jobs")} where state = 'pending' and crashes < 2 order by queue limit 1)
        union all
-       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes = 0 and j.queue > s.queue order by j.queue limit 1)
+       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes < 2 and j.queue > s.queue order by j.queue limit 1)
        from step s where s.queue is not null)
      select s.queue from step s
      where s.queue is not null and not exists (select 1 from ${names.of("queues")} q where q.name = s.queue)

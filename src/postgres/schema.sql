@@ -45,9 +45,9 @@ create table "millrace".jobs (
   constraint jobs_claimed check ((token is not null) = (state = 'running'))
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 
-create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes = 0;
+create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes < 2;
 
-create index jobs_suspect on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes > 0;
+create index jobs_suspect on "millrace".jobs (queue, rank, ready_at, id) where state = 'pending' and crashes >= 2;
 
 create index jobs_due on "millrace".jobs (queue, run_at, id) where state in ('scheduled', 'retrying');
 
@@ -360,7 +360,7 @@ begin
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
-            where r.queue = p_queue and r.state = 'pending' and r.crashes > 0
+            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2
               and (p_except is null or r.name <> all(p_except))
             order by r.rank, r.ready_at, r.id
             limit v_left for update skip locked))
@@ -381,7 +381,7 @@ begin
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
-            where r.queue = p_queue and r.state = 'pending' and r.crashes = 0
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2
               and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
               and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end
               and (p_except is null or r.name <> all(p_except))

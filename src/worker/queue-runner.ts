@@ -219,7 +219,7 @@ export class QueueRunner {
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
-      if (row.crashes > 0) this.#suspect = attempt
+      if (row.crashes > 1) this.#suspect = attempt
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }

@@ -108,6 +108,23 @@ test("connections that are cut again and again cost no lease, no attempt and no 
   expect((await scene.incarnations()).worker).toBe(before)
 })
 
+test.each(ways)("connections that end with their greeting end no worker (with %s)", async (_, pooled) => {
+  const scene = await Scene.open(database.url)
+  const proxy = await scene.newProxy()
+  const worker = await scene.worker("worker", { proxy, pooled })
+  proxy.terminateNext(12)
+  proxy.cut()
+  const job = await scene.app.push(quick, { n: 1 })
+  expect(await scene.reaches(job.id, "succeeded")).toMatchObject({ attempts: 1, crashes: 0 })
+  await until("all that were to end so have ended", () => {
+    if (proxy.toTerminate > 0) proxy.cut() // so that new ones are made
+    return proxy.toTerminate === 0
+  })
+  await scene.reaches((await scene.app.push(quick, { n: 2 })).id, "succeeded")
+  expect(worker.output).toBe("")
+  expect(worker.alive).toBe(true)
+})
+
 test("a job whose dead worker left a transaction open waits for its end, and nothing else does", async () => {
   const scene = await Scene.open(database.url)
   const proxies = { doomed: await scene.newProxy(), heir: await scene.newProxy() }

@@ -132,7 +132,13 @@ export class Scene {
 
   /** Waits until nothing is left to do. */
   async drained(limit?: number): Promise<void> {
-    await until("every job has finished", async () => (await this.unfinished()) === 0, limit)
+    const empty = until("every job has finished", async () => (await this.unfinished()) === 0, limit)
+    await empty.catch(async (error: unknown) => {
+      const { rows } = await this.pool.query(`select * from ${this.schema}.jobs limit 5`)
+      throw new Error(`${(error as Error).message}; left are ${JSON.stringify(rows)}\n${this.#lastWords()}`, {
+        cause: error,
+      })
+    })
   }
 
   async unfinished(): Promise<number> {
@@ -151,8 +157,9 @@ export class Scene {
       },
       limit,
     ).catch((error: unknown) => {
-      const words = this.workers.map((worker) => `--- ${worker.label}\n${worker.lastWords()}`).join("\n")
-      throw new Error(`${(error as Error).message}; it is ${JSON.stringify(last)}\n${words}`, { cause: error })
+      throw new Error(`${(error as Error).message}; it is ${JSON.stringify(last)}\n${this.#lastWords()}`, {
+        cause: error,
+      })
     })
     return last!
   }
@@ -188,6 +195,10 @@ export class Scene {
       [job],
     )
     return rows[0]!.n
+  }
+
+  #lastWords(): string {
+    return this.workers.map((worker) => `--- ${worker.label}\n${worker.lastWords()}`).join("\n")
   }
 
   async #close(): Promise<void> {

@@ -15,6 +15,15 @@ export interface Frame {
   readonly bytes: Buffer
 }
 
+/** What a server says that goes away: FATAL, 57P01. */
+export const terminated: Buffer = (() => {
+  const fields = ["SFATAL", "VFATAL", "C57P01", "Mterminating connection due to administrator command"]
+  const body = Buffer.from(fields.map((field) => `${field}\0`).join("") + "\0")
+  const head = Buffer.from("E....")
+  head.writeUInt32BE(body.length + 4, 1)
+  return Buffer.concat([head, body])
+})()
+
 /** Cuts a stream into messages. */
 export class FrameReader {
   #rest: Buffer = Buffer.alloc(0)

@@ -1,6 +1,6 @@
 // One connection through the proxy of tcp-proxy.ts, which decides what happens on it.
 import type net from "node:net"
-import { FrameReader, StatementReader, type Frame, type Statement } from "./pg-frames.ts"
+import { FrameReader, StatementReader, terminated, type Frame, type Statement } from "./pg-frames.ts"
 
 /** Which statements; with `reply`, only those whose answer contains this text. */
 export interface Match {
@@ -26,6 +26,8 @@ export interface Switchboard {
   /** Whether the rule is still to be met: two statements may be under way that match it. */
   wants(rule: Rule): boolean
   done(rule: Rule): void
+  /** Whether a session that begins now ends with its greeting. */
+  diesGreeting(): boolean
 }
 
 /** One connection of a client, and ours to the server for it. */
@@ -45,6 +47,7 @@ export class Link {
   #silent = { questions: false, answers: false }
   /** Set while the answer to a statement is withheld. */
   #holding: { rule: Rule; statement: Statement; frames: Frame[]; complete: boolean } | undefined
+  #greeted = false
   #open = true
 
   constructor(proxy: Switchboard, client: net.Socket, server: net.Socket) {
@@ -131,9 +134,19 @@ export class Link {
 
   #answered(chunk: Buffer): void {
     for (const frame of this.#answers.read(chunk)) {
+      if (frame.type === "Z" && !this.#greeted) {
+        this.#greeted = true
+        if (this.#proxy.diesGreeting()) return this.#die(frame)
+      }
       if (!this.#holding || this.#holding.complete) this.#answer([frame])
       else this.#hold(this.#holding, frame)
     }
+  }
+
+  /** "Ready for query" and the end of the session arrive in one piece. */
+  #die(ready: Frame): void {
+    this.#end(() => this.#server.end())
+    this.#client.end(Buffer.concat([ready.bytes, terminated]))
   }
 
   /** The answer is complete with "ready for query". Without what the rule looks for, it goes on its way. */

@@ -30,11 +30,13 @@ export class TcpProxy {
     ruleFor: (statement, link) => this.#ruleFor(statement, link),
     wants: (rule) => this.#rules.includes(rule),
     done: (rule) => this.#done(rule),
+    diesGreeting: () => this.#shortLives > 0 && this.#shortLives-- > 0,
   }
   #rules: Rule[] = []
   #refusing = false
   #silent = false
   #delay = 0
+  #shortLives = 0
 
   /** @param url where the database is. */
   private constructor(url: URL, listener: net.Server) {
@@ -94,6 +96,16 @@ export class TcpProxy {
     this.#refusing = false
     this.#silent = false
     for (const link of this.links) link.heal()
+  }
+
+  /** So many new sessions are greeted and terminated in one breath, as by a server that is shutting down. */
+  terminateNext(sessions: number): void {
+    this.#shortLives = sessions
+  }
+
+  /** How many of those are still to come. */
+  get toTerminate(): number {
+    return this.#shortLives
   }
 
   /** Everything takes this much longer, in each direction, ms. */

@@ -57,8 +57,8 @@ function tables({ schema: s }: Names): string[] {
 ) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0)`,
     // Exactly the claim's order, all ascending, so that the scan floor is a start position; ends with id because the
     // rows of one insert share ready_at.
-    `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes = 0`,
-    `create index jobs_suspect on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes > 0`,
+    `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes < 2`,
+    `create index jobs_suspect on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes >= 2`,
     `create index jobs_due on ${s}.jobs (queue, run_at, id) where state in ('scheduled', 'retrying')`,
     `create index jobs_running on ${s}.jobs (worker) where state = 'running'`,
     `create index jobs_blocked on ${s}.jobs (name) where state = 'blocked'`,
@@ -364,7 +364,7 @@ const claimRows = (s: string, which: string): string => `update ${s}.jobs j set 
  * The claim starts behind the floors: for each rank in p_floor_ranks, the last key that this worker claimed. Ranks
  * without a floor are scanned whole, so a floor never hides a rank. Empty floors: a full scan.
  *
- * Jobs that were lost with their worker before (crashes > 0) stand in an index of their own and come one at a time: the
+ * Jobs that were lost with their worker before (twice or more) stand in an index of their own and come one at a time: the
  * one that ends workers would else take the same neighbours with it again and again.
  *
  * Rows with an id are claims, in no order: sorting here would cost a sixth of the whole call, so the caller sorts by
@@ -440,7 +440,7 @@ begin
       v_started := clock_timestamp();
       if p_suspect then
         v_left := 1;
-        return query ${claimRows(s, "r.queue = p_queue and r.state = 'pending' and r.crashes > 0")};
+        return query ${claimRows(s, "r.queue = p_queue and r.state = 'pending' and r.crashes >= 2")};
         get diagnostics v_rows = row_count;
         v_left := p_limit - v_rows;
       end if;
@@ -451,7 +451,7 @@ begin
         end if;
         return query ${claimRows(
           s,
-          `r.queue = p_queue and r.state = 'pending' and r.crashes = 0
+          `r.queue = p_queue and r.state = 'pending' and r.crashes < 2
               and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
               and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end`,
         )};
