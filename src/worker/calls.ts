@@ -44,6 +44,7 @@ export class Calls {
   /** In flight: how many each may claim, by the token of its claims. */
   readonly #flying = new Map<string, number>()
   #isolating = 0
+  readonly #stripped = new WeakSet<Unsettled>()
   /** There may be ready jobs. */
   #hungry = true
   #wakes = 0
@@ -247,7 +248,14 @@ export class Calls {
     this.#home.context.log.error(`job ${one.settlement.id}: its outcome could not be stored as it was`, {
       error: String(error),
     })
+    const again = this.#stripped.has(one)
+    this.#stripped.add(one)
     one.settlement = stripped(one, String(error))
-    this.#settler.settlements.add(one)
+    if (!again) return this.#settler.settlements.add(one)
+    // Refused even so: it waits apart, so that claims do not roll back with it again and again.
+    setTimeout(() => {
+      this.#settler.settlements.add(one)
+      this.pumpSoon()
+    }, retries.max)
   }
 }
