@@ -14,6 +14,7 @@ export interface PgPool {
   readonly options?: { readonly max?: number }
   readonly Client?: unknown
   on?(event: "error", listener: (error: Error) => void): unknown
+  on?(event: "connect", listener: (client: PgClient) => void): unknown
   end(): Promise<void>
 }
 
@@ -78,6 +79,8 @@ function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions
   const timeout = options.queryTimeout ?? 30_000
   // Without a listener, an idle connection that breaks ends the process.
   pool.on?.("error", () => {})
+  // Each client from its first moment: pg-pool stops listening when it hands one out, before we could start.
+  pool.on?.("connect", (client) => client.on?.("error", () => {}))
   const query = async <Row>(text: string, values?: readonly unknown[]): Promise<Rows<Row>> => {
     const client = await checkOut(pool)
     const result = await bounded<Row>(client, timeout, text, values)
