@@ -35,7 +35,7 @@ export class Tap {
       query: () => {}, // pools are recognised by having one
       on: (event: "error", listener: (error: Error) => void) => real.on(event, listener),
       end: async () => {},
-    } as PgPool
+    } as unknown as PgPool
   }
 
   #wrap(client: PgClient): PgClient {
