@@ -37,7 +37,7 @@ export class QueueRunner {
   #ahead: ClaimAhead
   /** Cancels that came while a call was in flight: they may be about the claims that it makes. */
   readonly #asked = new Map<string, string | undefined>()
-  /** A job here that was lost with its worker before. Only one at a time: it may be the one that ends workers. */
+  /** A job here that was lost with its worker twice. Only one at a time: it may be the one that ends workers. */
   #suspect: Running | undefined
   #accepting = true
   #pollTimer: NodeJS.Timeout | undefined

@@ -96,9 +96,9 @@ test("a floor never moves back", () => {
   expect(floors.next(1)).toEqual({ ranks: [0], ready: [5], ids: ["m"] })
 })
 
-test("a job that crashed before sets no floor", () => {
+test("a job that crashed twice sets no floor", () => {
   const floors = new ScanFloors()
-  const crashed = { ...row({ rank: 0, ready: 9, id: "z" }), crashes: 1 }
+  const crashed = { ...row({ rank: 0, ready: 9, id: "z" }), crashes: 2 }
   floors.learn([row({ rank: 0, ready: 1, id: "a" }), crashed], noFloors, 1e6, 0)
   expect(floors.next(1)).toEqual({ ranks: [0], ready: [1], ids: ["a"] })
 })

@@ -43,7 +43,7 @@ export class ScanFloors {
       this.#fullAt = now
       this.#fullCost = scanMs
     }
-    // Jobs that crashed before come from an index of their own, and say nothing of this one.
+    // Jobs that crashed twice come from an index of their own, and say nothing of this one.
     const ordinary = rows.filter((row) => row.crashes < 2)
     ordinary.forEach(({ rank, ready, id }, index) => {
       if (ordinary[index + 1]?.rank === rank) return // only the last one of each rank counts
