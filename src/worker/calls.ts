@@ -113,7 +113,9 @@ export class Calls {
       const limit = this.#hungry && !this.#isClaiming ? this.#demand() : 0
       if (settling === 0 && limit === 0) return
       if (this.#flying.size === 1 && settling < worthASecondCall && limit < worthASecondCall) return
-      void this.#call(limit)
+      // With much of both, two calls side by side: one claims, the other settles.
+      const apart = settling >= worthASecondCall && limit >= worthASecondCall
+      void this.#call(limit, apart ? 0 : mostSettlements)
     }
   }
 
@@ -136,8 +138,8 @@ export class Calls {
     return Math.max(0, Math.min(this.#rules.wanted() - this.#rules.inHand(), mostClaims))
   }
 
-  async #call(limit: number): Promise<void> {
-    const batch = this.#settler.settlements.take(mostSettlements)
+  async #call(limit: number, settlements: number): Promise<void> {
+    const batch = this.#settler.settlements.take(settlements)
     const token = randomUUID()
     const worker = this.#home.identity()
     const floors = limit > 0 ? this.#floors.next() : noFloors
