@@ -24,24 +24,25 @@ else {
 /** @param {string[]} filters */
 async function test(filters) {
   if (!(await install(process.stdout))) return summary(0, 1)
-  let failedSteps = 0
+  const failedSteps = []
   for (const [name, work] of checks()) {
-    if (!(await step(process.stdout, name, work))) failedSteps++
+    if (!(await step(process.stdout, name, work))) failedSteps.push(name)
   }
   const { passed, failed } = await vitest(filters)
-  return summary(passed, failed + failedSteps)
+  if (failedSteps.length > 0) process.stdout.write(`\nfailed before the tests, see above: ${failedSteps.join(", ")}\n`)
+  return summary(passed, failed + failedSteps.length)
 }
 
 /** @returns {[string, () => Promise<Result>][]} */
 function checks() {
   return [
+    ["build", build], // first: the linter reads the types of the compiled package, which tests import by name
     ["format", () => node([program("prettier"), "--check", "--log-level", "warn", "."])],
     ["lint", () => node([program("oxlint"), "--type-aware", "--deny-warnings"])],
     [
       "arrows",
       () => node([program("dependency-cruiser", "depcruise"), ...sources("src", "bench", "demo", "examples")]),
     ],
-    ["build", build],
     ["types", () => node([program("typescript", "tsc"), "--noEmit"])],
     ["unused", () => node([program("knip"), "--no-config-hints"])],
     ["package", checkPackage],
