@@ -132,7 +132,7 @@ export function list<In, Out, D extends readonly In[] | undefined = undefined, M
 interface ValueSettings {
   /** For the documentation; default `"value"`. */
   readonly type?: string
-  /** What is wrong with a value, as the end of a sentence: `"must be a function"`; undefined when it is fine. */
+  /** What is wrong with a value: the end of a sentence (`"must be a function"`) or one of its own. Undefined: it is fine. */
   readonly check?: (value: unknown) => string | undefined
 }
 
@@ -144,7 +144,8 @@ export function value<T>(settings: Settings<T, boolean> & ValueSettings): Option
   return declare<T, T, T, boolean>(settings.type ?? "value", settings, (given, where) => {
     const problem = settings.check?.(given)
     if (problem === undefined) return given as T
-    throw new MillraceError("MILLRACE_BAD_OPTION", `${where}: ${problem}, not ${quote(given)}.`)
+    const text = problem.endsWith(".") ? problem : `${problem}, not ${quote(given)}.`
+    throw new MillraceError("MILLRACE_BAD_OPTION", `${where}: ${text}`)
   })
 }
 

@@ -136,6 +136,12 @@ test('a moment is a Date, or text that starts with "in "', () => {
   }
 })
 
+test("a backoff whose first wait is longer than its longest is refused", () => {
+  const backoff = { initial: "10m", max: "1m" } as const
+  expect(() => defineJob({ name: "job", backoff })).toThrow(/backoff\.initial .*backoff\.max/)
+  expect(defineJob({ name: "job", backoff: { max: "500ms" } }).defaults.backoff).toMatchObject({ max: 500 })
+})
+
 test("a handler that is no function is refused where it is written", () => {
   for (const run of [undefined, null, 5, {}]) {
     const refusal = expect.objectContaining({

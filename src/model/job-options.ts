@@ -69,6 +69,13 @@ function atLeastOne(given: unknown): string | undefined {
 
 export type BackoffOptions = OptionsInput<typeof backoffOptions>
 
+function parseBackoff(given: BackoffOptions, where: string): Backoff {
+  const backoff = parseOptions(where, backoffOptions, given)
+  if (given.initial === undefined || backoff.initial <= backoff.max) return backoff
+  const text = `${where}.initial (${backoff.initial} ms) is longer than ${where}.max (${backoff.max} ms), which no wait exceeds: raise \`max\` or lower \`initial\`.`
+  throw failure("MILLRACE_BAD_OPTION", text)
+}
+
 export const defaultBackoff: Backoff = parseOptions("backoff", backoffOptions, {})
 
 /** An option with a parser of its own. */
@@ -146,7 +153,7 @@ const shared = {
   backoff: parsed<BackoffOptions, Backoff>(
     "object",
     "The wait between attempts. Default 1 s, doubling up to 5 m, with full jitter.",
-    (given, where) => parseOptions(where, backoffOptions, given),
+    parseBackoff,
   ),
   /** Time limit of one attempt. Default none. */
   timeout: duration({ min: 1, max: 2_147_483_647, doc: "Time limit of one attempt. Default none." }),

@@ -11,7 +11,7 @@ export interface JobRecord<Payload = unknown, Result = unknown> {
   readonly payload: Payload
   /** What the handler returned; only in state `succeeded`. */
   readonly result: Result | undefined
-  /** The newest errors, oldest first; at most 20 are kept. */
+  /** Oldest first. Of more than 20, the first and the newest 19 are kept. */
   readonly errors: readonly ErrorRecord[]
   /** Attempts that count against `maxAttempts`. */
   readonly attempts: number

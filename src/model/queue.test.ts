@@ -20,7 +20,7 @@ test("an empty list of tags stays empty: nobody runs the queue", () => {
 })
 
 test("a tag pattern that looks like a regular expression is refused, with the glob", () => {
-  expect(() => parseQueue({ name: "q", tags: ["ok", "^gpu-.*$"] })).toThrow(/tags\[1\].*"gpu-\*"/)
+  expect(() => parseQueue({ name: "q", tags: ["ok", "^gpu-.*$"] })).toThrow(/tags\[1\]: .*the glob "gpu-\*"\.$/)
 })
 
 test.each([

@@ -16,8 +16,8 @@ export interface HeartbeatData {
   readonly renew: string
   readonly expire: string
   readonly incarnation: string
-  /** How old the present lease is, ms. */
-  readonly age: number
+  /** When the request that made the present lease was sent: `process.hrtime.bigint()`, one clock for all threads. */
+  readonly since: bigint
   readonly every: number
   readonly lease: number
   readonly hang: number
@@ -34,7 +34,7 @@ const now = () => performance.now()
 let client: pg.Client | undefined
 let trustedUntil = 0
 let end: NodeJS.Timeout | undefined
-trust(now() - data.age)
+trust(now() - Number(process.hrtime.bigint() - data.since) / 1e6)
 
 /** Trust in the lease ends on time, also while a renewal hangs. */
 function trust(since: number): void {
@@ -116,9 +116,8 @@ async function watch(): Promise<void> {
       2,
       `millrace: the event loop has been blocked for ${still} ms; ending this process so that its jobs can run elsewhere\n`,
     )
-    await connected()
-      .then((open) => open.query(data.expire, [data.incarnation]))
-      .catch(() => {})
+    const told = connected().then((open) => open.query(data.expire, [data.incarnation]))
+    await Promise.race([told, sleep(1_000)]).catch(() => {}) // it may be the database that hangs
     process.kill(process.pid, "SIGKILL")
   }
 }

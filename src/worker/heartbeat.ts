@@ -48,7 +48,7 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
       renew: renewSql(options.names),
       expire: expireSql(options.names),
       incarnation: options.incarnation,
-      age: monotonic() - options.since,
+      since: process.hrtime.bigint() - BigInt(Math.ceil((monotonic() - options.since) * 1e6)),
       every: options.every,
       lease: options.lease,
       hang: options.hang,

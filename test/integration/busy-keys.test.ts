@@ -28,13 +28,6 @@ test("a key that a transaction holds does not hold up pushes with other keys", a
   expect(await waiting).toMatchObject({ duplicate: true })
 }, 10_000)
 
-test("a key that a transaction holds for too long is reported as busy", async () => {
-  const { app, url } = await startApp({ worker: false, app: { pushTimeout: "100ms" } })
-  const tx = await begin(url)
-  await app.push(keyed, "held", { tx })
-  await expect(app.push(keyed, "held")).rejects.toMatchObject({ code: "MILLRACE_KEY_BUSY" })
-}, 10_000)
-
 test("a holder that a repeatable-read transaction cannot see is a serialization failure of that transaction", async () => {
   const { app, url } = await startApp({ worker: false })
   const tx = await begin(url, "begin isolation level repeatable read")

@@ -207,6 +207,18 @@ test("#25 of two pushes of one key the second waits for the first, and is told w
   expect(await s.sql("select id from $s.jobs")).toEqual([{ id: one.id }])
 })
 
+test("#49 a key that a transaction holds past the push's deadline is reported as busy, and nothing is stored", async () => {
+  await using s = await openStage(database)
+  const [a] = await s.sessions()
+  const holder = s.newJob({ uniqueKey: "key" })
+  await a.begin()
+  await insert(a.db, s.names, [holder], false)
+  const pushed = s.app({ pushTimeout: "100ms" }).push(job, 1, { uniqueKey: "key" })
+  await expect(pushed).rejects.toMatchObject({ code: "MILLRACE_KEY_BUSY" })
+  await a.commit()
+  expect(await s.sql("select id from $s.jobs")).toEqual([{ id: holder.id }])
+})
+
 test("#26 of two pushes of one key the second inserts when the first rolls back", async () => {
   await using s = await openStage(database)
   const [a, b] = await s.sessions()

@@ -292,6 +292,8 @@ async function farewell(client: pg.Client): Promise<void> {
   const stream = (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream
   const ended = client.end().catch(() => {})
   const timer = setTimeout(() => stream.destroy(), 500)
-  await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 1_000))])
+  let late: NodeJS.Timeout | undefined
+  await Promise.race([ended, new Promise((resolve) => (late = setTimeout(resolve, 1_000)))])
   clearTimeout(timer)
+  clearTimeout(late)
 }
