@@ -139,7 +139,9 @@ test('a moment is a Date, or text that starts with "in "', () => {
 test("a backoff whose first wait is longer than its longest is refused", () => {
   const backoff = { initial: "10m", max: "1m" } as const
   expect(() => defineJob({ name: "job", backoff })).toThrow(/backoff\.initial .*backoff\.max/)
-  expect(defineJob({ name: "job", backoff: { max: "500ms" } }).defaults.backoff).toMatchObject({ max: 500 })
+  expect(defineJob({ name: "job", backoff: { max: 500 } }).defaults.backoff).toMatchObject({ initial: 500, max: 500 })
+  const hourly = defineJob({ name: "job", backoff: { initial: "1h" } })
+  expect(hourly.defaults.backoff).toMatchObject({ initial: 3_600_000, max: 3_600_000 })
 })
 
 test("a handler that is no function is refused where it is written", () => {

@@ -52,8 +52,8 @@ const backoffOptions = {
   initial: duration({ default: "1s", doc: "Before the second attempt, before jitter." }),
   /** How much longer each time. */
   factor: value<number>({ type: "number", default: 2, doc: "How much longer each time.", check: atLeastOne }),
-  /** The longest wait. */
-  max: duration({ default: "5m", doc: "The longest wait." }),
+  /** The longest wait; `initial`, where that is longer and this is left out. Default 5 m. */
+  max: duration({ default: "5m", doc: "The longest wait; `initial`, where that is longer and this is left out." }),
   /** `full`: a random part of the wait, so that failures spread out. */
   jitter: oneOf(["full", "none"], {
     default: "full",
@@ -69,9 +69,12 @@ function atLeastOne(given: unknown): string | undefined {
 
 export type BackoffOptions = OptionsInput<typeof backoffOptions>
 
+/** A default gives way to what the caller says: `{ initial: "1h" }` waits an hour each time. */
 function parseBackoff(given: BackoffOptions, where: string): Backoff {
   const backoff = parseOptions(where, backoffOptions, given)
-  if (given.initial === undefined || backoff.initial <= backoff.max) return backoff
+  if (backoff.initial <= backoff.max) return backoff
+  if (given.max === undefined) return Object.freeze({ ...backoff, max: backoff.initial })
+  if (given.initial === undefined) return Object.freeze({ ...backoff, initial: backoff.max })
   const text = `${where}.initial (${backoff.initial} ms) is longer than ${where}.max (${backoff.max} ms), which no wait exceeds: raise \`max\` or lower \`initial\`.`
   throw failure("MILLRACE_BAD_OPTION", text)
 }
