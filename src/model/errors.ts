@@ -14,6 +14,7 @@ export const errorCodes = {
   MILLRACE_BAD_OPTION: "An option has a value of the wrong type or out of range.",
   MILLRACE_BAD_PAYLOAD: "A payload was refused by the job definition's schema.",
   MILLRACE_BAD_RESULT: "A handler's result was refused by the job definition's schema.",
+  MILLRACE_BAD_RULE: "A rule or filter names an unknown field, or compares it with a value of the wrong type.",
   MILLRACE_BAD_SCHEMA: "The database schema's name is not usable.",
   MILLRACE_BAD_TRANSACTION: "The `tx` option is not a client with an open transaction.",
   MILLRACE_BAD_VERSION: "The schema version asked for, or found, is unknown to this release.",
