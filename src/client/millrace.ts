@@ -3,21 +3,30 @@ import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
 import { preparePush, type Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
+import type { JobFilter } from "../model/filter.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
 import { parseMoment, type PushOptions } from "../model/job-options.ts"
 import { consoleLogger, guarded as guardedLogger, silent, type Logger } from "../model/log.ts"
 import { declareOptions, parseQueue, unknownQueue, type QueueOptions, type QueueRecord } from "../model/queue.ts"
+import { pathOf } from "../model/rule-field.ts"
+import type { Rule } from "../model/rule.ts"
 import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
 import { ensurePartitions } from "../postgres/history.ts"
+import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
 import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
 import { context, type Context } from "./context.ts"
+import { cancelAll, deleteAll, retryAll, updateAll } from "./bulk-actions.ts"
+import type { BulkOptions, BulkReport } from "./bulk.ts"
+import { find, findAll, type FindOptions, type Page } from "./find.ts"
 import { Notices } from "./notices.ts"
+import { stats, workers, type Stats, type WorkerRecord } from "./overview.ts"
 import { insert, isKeyBusy, keyBusy, maxRows, noticesOf, Pusher, type Placed } from "./pusher.ts"
 import { Reference } from "./reference.ts"
+import type { UpdateOptions } from "./update.ts"
 import { Waiter } from "./waiter.ts"
 
 const isLogger = (given: unknown): string | undefined =>
@@ -103,6 +112,18 @@ const waitOptions = {
 
 function isState(given: unknown): string | undefined {
   return [...unfinishedStates, ...finalStates].includes(given as JobState) ? undefined : "is not a job state"
+}
+
+/** A place inside payloads or meta: keys with dots, or a list of keys. */
+export type IndexedPath =
+  { readonly payload: string | readonly string[] } | { readonly meta: string | readonly string[] }
+
+function placeOf(given: IndexedPath): JsonPath {
+  const [field, ...more] = Object.keys(given ?? {})
+  if ((field !== "payload" && field !== "meta") || more.length > 0) {
+    throw failure("MILLRACE_BAD_OPTION", 'An index is declared as { payload: "customer.id" } or { meta: "tenant" }.')
+  }
+  return { field, path: pathOf(field, (given as Record<string, string>)[field]!) }
 }
 
 /** The payload may be left out where the definition allows undefined. */
@@ -272,6 +293,88 @@ export class Millrace implements AsyncDisposable {
   async queues(): Promise<QueueRecord[]> {
     const { db, names: all } = this.#open()
     return listQueues(db, all)
+  }
+
+  /**
+   * Jobs that a filter or a rule means, unfinished and finished, newest first, a page at a time.
+   *
+   * @throws MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION, MILLRACE_BAD_RULE, MILLRACE_BAD_CURSOR, MILLRACE_NOT_INDEXED
+   *   for a search through payloads that no index serves, MILLRACE_QUERY_TIMEOUT after 10 s.
+   */
+  async find(filter?: JobFilter | Rule, options?: FindOptions): Promise<Page> {
+    return find(this.#open(), filter, options)
+  }
+
+  /** All of them, page by page: `for await (const job of app.findAll({ state: "failed" }))`. Throws what `find` throws. */
+  findAll(filter?: JobFilter | Rule): AsyncGenerator<JobRecord> {
+    return findAll(this.#open(), filter)
+  }
+
+  /**
+   * Runs every job again that the filter means: finished ones come back with their attempts counted anew, waiting ones
+   * become ready now. Those that run, and those whose unique key is taken, are refused, each with its reason.
+   *
+   * @throws what `find` throws.
+   */
+  async retryAll(filter: JobFilter | Rule, options?: BulkOptions): Promise<BulkReport> {
+    return retryAll(this.#open(), filter, options)
+  }
+
+  /**
+   * Cancels every job that the filter means: waiting ones at once, running ones by firing their signals (counted in
+   * `requested` as well). Finished ones are refused.
+   *
+   * @throws what `find` throws.
+   */
+  async cancelAll(
+    filter: JobFilter | Rule,
+    options?: BulkOptions & { readonly reason?: string },
+  ): Promise<BulkReport & { readonly requested: number }> {
+    const { reason, ...bulk } = options ?? {}
+    return cancelAll(this.#open(), filter, reason, bulk)
+  }
+
+  /** Deletes every job that the filter means, finished or waiting, for good. Running ones are refused. Throws what `find` throws. */
+  async deleteAll(filter: JobFilter | Rule, options?: BulkOptions): Promise<BulkReport> {
+    return deleteAll(this.#open(), filter, options)
+  }
+
+  /** Changes every job that the filter means and that has not started. The others are refused. Throws what `find` throws. */
+  async updateAll(filter: JobFilter | Rule, changes: UpdateOptions, options?: BulkOptions): Promise<BulkReport> {
+    return updateAll(this.#open(), filter, changes, options)
+  }
+
+  /**
+   * Lets `find` look for values at a path inside payloads (or meta): builds an index, while everything goes on. Calling
+   * it again is harmless.
+   *
+   * @throws MILLRACE_BAD_RULE for a bad path.
+   */
+  async declareIndex(place: IndexedPath): Promise<void> {
+    const { db, names: all } = this.#open()
+    await declarePathIndex(db, all, placeOf(place))
+  }
+
+  /** Paths that were declared. */
+  async indexes(): Promise<JsonPath[]> {
+    const { db, names: all } = this.#open()
+    return pathIndexes(db, all)
+  }
+
+  /** @returns whether there was such an index. */
+  async dropIndex(place: IndexedPath): Promise<boolean> {
+    const { db, names: all } = this.#open()
+    return dropPathIndex(db, all, placeOf(place))
+  }
+
+  /** Workers by id, with what they run. */
+  async workers(): Promise<WorkerRecord[]> {
+    return workers(this.#open())
+  }
+
+  /** Numbers of jobs by queue and state: counted up to 10,000, beyond that estimated and said to be. */
+  async stats(): Promise<Stats> {
+    return stats(this.#open())
   }
 
   /** @throws MILLRACE_UNKNOWN_QUEUE. */

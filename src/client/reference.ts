@@ -1,31 +1,21 @@
-import { encodeJson } from "../lib/json.ts"
-import { duration, integer, parseOptions, value, type OptionsInput } from "../lib/options.ts"
+import { duration, parseOptions, type OptionsInput } from "../lib/options.ts"
 import { failure, type ErrorRecord } from "../model/errors.ts"
-import { parseMoment } from "../model/job-options.ts"
 import type { JobRecord } from "../model/job.ts"
 import { finalStates } from "../model/state.ts"
+import { deleteJobs } from "../postgres/bulk.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { cancelJobs, findJobs, retentionsInUse, retryJob, updateJob } from "../postgres/jobs.ts"
 import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Context } from "./context.ts"
 import { recordOf } from "./record.ts"
+import { patchOf, type UpdateOptions } from "./update.ts"
 
 const resultOptions = {
   /** How long to wait. Default for ever. */
   timeout: duration({ doc: "How long to wait. Default for ever." }),
 }
 
-const updateOptions = {
-  /** A new time: a Date, or `"in 10m"`. */
-  runAt: value<Date | string>({ type: "Date | text", doc: 'A new time: a Date, or `"in 10m"`.' }),
-  /** A new priority. */
-  priority: integer({ min: -1_000_000, max: 1_000_000, doc: "A new priority." }),
-  /** A new payload. It is not put through the schema before it runs. */
-  payload: value<unknown>({ type: "JSON", doc: "A new payload." }),
-}
-
 export type ResultOptions = OptionsInput<typeof resultOptions>
-export type UpdateOptions = OptionsInput<typeof updateOptions>
 
 /** How a cancellation ended: done, asked of the worker that runs the job, or too late. */
 export type Cancelled = "cancelled" | "requested" | "finished"
@@ -131,31 +121,23 @@ export class Reference<Result = unknown> {
    */
   async update(options: UpdateOptions): Promise<void> {
     const { db, names, notices } = this.#context
-    const { runAt, priority } = parseOptions("update", updateOptions, options)
-    const row = await updateJob(db, names, this.queue ?? null, this.id, {
-      runAt: runAt === undefined ? undefined : parseMoment(runAt, "update.runAt"),
-      rank: priority === undefined ? undefined : -priority || 0,
-      payload: options.payload === undefined ? undefined : this.#payloadText(options.payload),
-    })
+    const patch = patchOf(options, this.#context.maxPayload)
+    const row = await updateJob(db, names, this.queue ?? null, this.id, patch)
     if (!row) throw (await this.get()) ? notWaiting(this.id) : unknownJob(this.id)
     notices.send({ kind: row.state === "pending" ? "ready" : "later", about: row.queue })
   }
 
-  #payloadText(payload: unknown): string {
-    const json = encodeJson(payload)
-    if ("problem" in json)
-      throw failure(
-        "MILLRACE_BAD_JSON",
-        `update.payload cannot be stored as JSON: ${json.path ?? "$"} ${json.problem}.`,
-      )
-    const { maxPayload } = this.#context
-    if (json.bytes > maxPayload) {
-      throw failure(
-        "MILLRACE_PAYLOAD_TOO_LARGE",
-        `update.payload is ${json.bytes} bytes of JSON, over the limit of ${maxPayload}.`,
-      )
-    }
-    return json.text
+  /**
+   * Deletes the job for good, finished or waiting.
+   *
+   * @throws MILLRACE_JOB_RUNNING, MILLRACE_UNKNOWN_JOB.
+   */
+  async delete(): Promise<void> {
+    const { db, names } = this.#context
+    const rows = await deleteJobs(db, names, [this.id])
+    if (rows.length === 0) throw unknownJob(this.id)
+    if (rows.some((row) => row.outcome === "deleted")) return
+    throw failure("MILLRACE_JOB_RUNNING", `Job ${this.id} is running; cancel it, or wait for it, before deleting it.`)
   }
 }
 

@@ -6,6 +6,7 @@ import { isMillraceError, MillraceError } from "../lib/error.ts"
  */
 export const errorCodes = {
   MILLRACE_BAD_BATCH: "A batch handler returned something other than one entry per job.",
+  MILLRACE_BAD_CURSOR: "A cursor is not one that a search returned, or belongs to another search.",
   MILLRACE_BAD_DURATION: 'A duration is not a number of milliseconds or a string such as "90s", or is out of range.',
   MILLRACE_BAD_GLOB: "A tag pattern is not a glob.",
   MILLRACE_BAD_ID: "A job id is not a UUID.",
@@ -26,6 +27,7 @@ export const errorCodes = {
   MILLRACE_EXPIRED: "The job was not started before its expiry.",
   MILLRACE_HANDLER_STUCK: "A handler goes on after its signal fired; its outcome was settled without it.",
   MILLRACE_JOB_FAILED: "The job failed for good.",
+  MILLRACE_JOB_FINISHED: "The job has finished, so it stays as it is.",
   MILLRACE_JOB_RUNNING: "The job is running, so it cannot be changed or retried now.",
   MILLRACE_KEY_TAKEN: "Another unfinished job holds the unique key.",
   MILLRACE_KEY_BUSY: "Another transaction has held the unique key for too long.",
@@ -34,6 +36,7 @@ export const errorCodes = {
   MILLRACE_NO_EXECUTOR: "A queue names an executor that this worker does not have.",
   MILLRACE_NO_RESULT: "The job keeps no result that could be waited for.",
   MILLRACE_NOT_CONNECTED: "The database could not be reached.",
+  MILLRACE_NOT_INDEXED: "A search would read every job; declare an index for it, or narrow it.",
   MILLRACE_NOT_MIGRATED: "The schema is missing or older than this release needs.",
   MILLRACE_NOT_STARTED: "The worker is not in a state that allows this call.",
   MILLRACE_PAYLOAD_TOO_LARGE: "A payload is larger than the limit.",

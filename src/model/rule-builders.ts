@@ -1,13 +1,10 @@
 import { pathOf, type FieldName } from "./rule-field.ts"
-import { compare, type Rule } from "./rule.ts"
+import { compare, type JsonValue, type Moment, type Rule } from "./rule.ts"
 import type { JobState } from "./state.ts"
 
 /*
  * What people write rules with: `age.gt("1h").and(state.eq("succeeded"))`. Each field offers what it can be compared by.
  */
-
-/** A moment: a Date, or ISO text. */
-export type Moment = Date | string
 
 export interface Equal<Value> {
   eq(value: Value): Rule
@@ -32,7 +29,6 @@ export interface Nullable {
 /** Durations as text, such as `"90s"`: a bare number is refused. */
 export type Age = Ordered<string>
 export type Time = Ordered<Moment> & Nullable & { eq(value: Moment): Rule; ne(value: Moment): Rule }
-export type JsonValue = string | number | boolean | null
 export type Json = Equal<JsonValue> & Ordered<string | number> & Text & Nullable
 export interface Tags extends Nullable {
   /** Has this tag. */

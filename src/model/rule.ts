@@ -8,6 +8,12 @@ import { fieldNamed, pathOf, type FieldKind, type FieldName } from "./rule-field
  * sent and compared; `postgres/rule-sql.ts` turns it into SQL, and nothing else does.
  */
 
+/** A moment: a Date, ISO text, or relative to now: `"1h ago"`, `"in 5m"`. */
+export type Moment = Date | string
+
+/** What stands at a path inside a payload. */
+export type JsonValue = string | number | boolean | null
+
 /** What a field is compared by. */
 export type Operator = "eq" | "ne" | "gt" | "gte" | "lt" | "lte" | "in" | "contains" | "like" | "isNull"
 
@@ -17,7 +23,7 @@ export interface Comparison {
   /** Of `payload` and `meta`: the keys that lead to the value, `"a.b"` is `["a", "b"]`. */
   readonly path?: readonly string[]
   readonly is: Operator
-  /** Ages in milliseconds, times as ISO text. Absent with `isNull`. */
+  /** Ages in milliseconds; times as ISO text, or in milliseconds from now on. Absent with `isNull`. */
   readonly value?: unknown
 }
 
@@ -122,7 +128,7 @@ const checks: Readonly<Record<FieldKind, (value: unknown) => string | undefined>
     typeof value === "string" && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value) ? undefined : "a UUID",
   state: (value) => (states.includes(value as string) ? undefined : `one of ${states.join(", ")}`),
   number: (value) => (Number.isSafeInteger(value) ? undefined : "a whole number"),
-  time: (value) => (isMoment(value) ? undefined : 'a Date, or ISO text such as "2026-01-31T12:00:00Z"'),
+  time: (value) => (isMoment(value) ? undefined : `a Date, ISO text such as "2026-01-31T12:00:00Z", or "1h ago"`),
   age: (value) => (typeof value === "string" ? undefined : 'a duration as text, such as "90s" or "1h"'),
   json: (value) =>
     value === null || ["string", "number", "boolean"].includes(typeof value)
@@ -139,7 +145,17 @@ function isText(value: unknown): string | undefined {
 const isMoment = (value: unknown): boolean =>
   value instanceof Date
     ? !Number.isNaN(value.getTime())
-    : typeof value === "string" && /^\d{4}-\d\d-\d\d/.test(value) && !Number.isNaN(Date.parse(value))
+    : typeof value === "string" &&
+      (relative.test(value) || (/^\d{4}-\d\d-\d\d/.test(value) && !Number.isNaN(Date.parse(value))))
+
+const relative = /^(?:in (\S+)|(\S+) ago)$/
+
+/** ISO text; of a relative one the milliseconds from now on, so that the database's clock decides. */
+function momentOf(value: string | Date, where: string): string | number {
+  const [, ahead, ago] = (typeof value === "string" && relative.exec(value)) || []
+  if (ahead !== undefined) return milliseconds(ahead, where)
+  return ago === undefined ? new Date(value).toISOString() : -milliseconds(ago, where)
+}
 
 function normalized(kind: FieldKind, is: Operator, value: unknown, where: string): unknown {
   if (is !== "in") return one(kind, is, value, where)
@@ -155,7 +171,7 @@ function one(kind: FieldKind, is: Operator, value: unknown, where: string): unkn
   if (kind === "json" && ordered.includes(is) && typeof value !== "number" && typeof value !== "string") {
     throw badRule(`${where} compares numbers or text, not ${quote(value)}.`)
   }
-  if (kind === "time") return new Date(value as string | Date).toISOString()
+  if (kind === "time") return momentOf(value as string | Date, where)
   return kind === "id" ? (value as string).toLowerCase() : value
 }
 
@@ -194,6 +210,10 @@ function comparisonFrom({ field, is, value, path, ...rest }: Record<string, unkn
     throw badRule(kind === "json" ? `${field} needs a \`path\`, such as ["customer", "id"].` : `${field} has no path.`)
   }
   if (kind === "age") return ageFrom(field as FieldName, is as Operator, value)
+  if (kind === "time" && Number.isSafeInteger(value)) {
+    const text = (value as number) < 0 ? `${-(value as number)}ms ago` : `in ${value as number}ms`
+    return compare(field as FieldName, is as Operator, text)
+  }
   return compare(field as FieldName, is as Operator, value, Array.isArray(path) ? pathOf(field, path) : undefined)
 }
 

@@ -39,9 +39,8 @@ async function createPartition(
     await db.transaction(async (tx) => {
       await tx.query("set local lock_timeout = '3s'")
       await tx.query(
-        `create table ${table} (like ${names.of("jobs_history")} including defaults including constraints)`,
+        `create table ${table} (like ${names.of("jobs_history")} including defaults including constraints including indexes)`,
       )
-      await tx.query(`create index on ${table} (id)`)
       await tx.query(
         `alter table ${names.of("jobs_history")} attach partition ${table} for values from ('${partition.first}') to ('${partition.next}')`,
       )

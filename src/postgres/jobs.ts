@@ -334,33 +334,37 @@ export interface JobPatch {
   readonly payload?: string | undefined
 }
 
-/** Changes a job that has not started. Undefined: no such job is waiting. */
-export async function updateJob(db: Connection, names: Names, queue: string | null, id: string, patch: JobPatch) {
-  const { rows: found } = await db.query<{ state: string; queue: string }>(
-    `with moment as (
-       select case when $4 then coalesce($5::timestamptz, now() + $6::float8 * interval '1 millisecond') end as run_at)
-     update ${names.of("jobs")} j set
-       run_at = coalesce(m.run_at, j.run_at),
+/** The five parameters of a patch, $1 to $5. */
+export const patchValues = ({ rank, runAt, payload }: JobPatch): unknown[] => [
+  rank ?? null,
+  runAt !== undefined,
+  runAt?.at ?? null,
+  runAt?.inMs ?? null,
+  payload ?? null,
+]
+
+export const patchMoment = `moment as (
+       select case when $2 then coalesce($3::timestamptz, now() + $4::float8 * interval '1 millisecond') end as run_at)`
+
+export const patchAssignments = (names: Names): string => `run_at = coalesce(m.run_at, j.run_at),
        state = case
          when m.run_at > now() then (case when j.state in ('pending', 'blocked') then 'scheduled' else j.state::text end)::${names.of("job_state")}
          when m.run_at <= now() and j.state <> 'blocked' then 'pending'
          else j.state end,
        blocked_by = case when m.run_at > now() then null else j.blocked_by end,
-       ready_at = case when m.run_at is not null or $3::integer is not null then now() else j.ready_at end,
-       rank = coalesce($3::integer, j.rank),
-       payload = coalesce($7::text::jsonb, j.payload)
+       ready_at = case when m.run_at is not null or $1::integer is not null then now() else j.ready_at end,
+       rank = coalesce($1::integer, j.rank),
+       payload = coalesce($5::text::jsonb, j.payload)`
+
+/** Changes a job that has not started. Undefined: no such job is waiting. */
+export async function updateJob(db: Connection, names: Names, queue: string | null, id: string, patch: JobPatch) {
+  const { rows: found } = await db.query<{ state: string; queue: string }>(
+    `with ${patchMoment}
+     update ${names.of("jobs")} j set ${patchAssignments(names)}
      from moment m
-     where j.id = $1 and j.queue = coalesce($2, j.queue) and j.state <> 'running'
+     where j.id = $6 and j.queue = coalesce($7, j.queue) and j.state <> 'running'
      returning j.state::text, j.queue`,
-    [
-      id,
-      queue,
-      patch.rank ?? null,
-      patch.runAt !== undefined,
-      patch.runAt?.at ?? null,
-      patch.runAt?.inMs ?? null,
-      patch.payload ?? null,
-    ],
+    [...patchValues(patch), id, queue],
   )
   return found[0]
 }

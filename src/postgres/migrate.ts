@@ -3,9 +3,10 @@ import { MillraceError } from "../lib/error.ts"
 import type { Connection, Database } from "../model/database.ts"
 import type { Migration } from "./migration.ts"
 import { core } from "./migrations/0001-core.ts"
+import { find } from "./migrations/0002-find.ts"
 import type { Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core]
+export const coreMigrations: readonly Migration[] = [core, find]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length

@@ -46,6 +46,7 @@ function comparison(data: Comparison, target: Target): string {
   const special = specials[field]
   if (special) return special(is, value, target)
   const { column, type } = columns[field]!
+  if (typeof value === "number" && type(target.names) === "timestamptz") return fromNow(column, is, value, target)
   if (field === "finishedAt" && target.source === "jobs") return is === "isNull" || is === "ne" ? "true" : "false"
   return scalar(column, type(target.names), is, value, target)
 }
@@ -59,6 +60,12 @@ function scalar(column: string, type: string, is: Operator, value: unknown, { bi
   if (is === "contains") return `${column} like ${bind(within(value as string), "text")}`
   if (is === "like") return `${column} like ${bind(value, "text")}`
   return `${column} ${signs[is]!} ${bind(value, type)}`
+}
+
+/** Compares with a moment that the database's clock decides. */
+function fromNow(column: string, is: Operator, ms: number, { bind }: Target): string {
+  const moment = `(now() + ${bind(ms, "float8")} * interval '1 millisecond')`
+  return is === "ne" ? `${column} is distinct from ${moment}` : `${column} ${signs[is]!} ${moment}`
 }
 
 /** A LIKE pattern for "holds this text", exactly as written. */

@@ -592,3 +592,76 @@ begin
   end loop;
 end
 $$;
+
+-- core 2
+
+create function "millrace".given_key(stored text) returns text language sql immutable as $$
+  select case when stored like 'g|%' then substr(stored, 3) else substr(stored, strpos(substr(stored, 3), '|') + 3) end
+$$;
+
+create index jobs_tags on "millrace".jobs using gin (tags) where tags is not null;
+
+create index jobs_given_key on "millrace".jobs ("millrace".given_key(unique_key)) where unique_key is not null;
+
+create index jobs_history_tags on "millrace".jobs_history using gin (tags) where tags is not null;
+
+create index jobs_history_given_key on "millrace".jobs_history ("millrace".given_key(unique_key)) where unique_key is not null;
+
+create index jobs_history_unsuccessful on "millrace".jobs_history (state, id) where state <> 'succeeded';
+
+create index jobs_history_blocks on "millrace".jobs_history using brin (
+      name text_bloom_ops (n_distinct_per_range = 64), queue text_bloom_ops (n_distinct_per_range = 16),
+      worker text_bloom_ops (n_distinct_per_range = 32), created_at timestamptz_minmax_ops,
+      finished_at timestamptz_minmax_ops) with (pages_per_range = 16, autosummarize = on);
+
+create function "millrace".retry_many_1(p_ids uuid[])
+returns table (id uuid, queue text, outcome text, holder uuid) language plpgsql
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_held uuid[];
+begin
+  select array_agg(l.id) into v_held from (
+    select j.id from "millrace".jobs j where j.id = any(p_ids) order by j.id for update) l;
+  return query
+    select j.id, j.queue, 'running', null::uuid from "millrace".jobs j where j.id = any(v_held) and j.token is not null;
+  return query
+    update "millrace".jobs j set state = 'pending', ready_at = now(), run_at = now(), blocked_by = null
+    where j.id = any(v_held) and j.token is null
+    returning j.id, j.queue, 'ready', null::uuid;
+  return query
+    with old as materialized (
+      select h.* from "millrace".jobs_history h where h.id = any(p_ids) order by h.id for update),
+    again as (
+      insert into "millrace".jobs (id, state, queue, name, rank, created_at, max_attempts, claims, timeout_ms, keep_s,
+        keep_failed_s, payload, meta, errors, tags, unique_key, options)
+      select o.id, 'pending', o.queue, o.name, o.rank, o.created_at, o.max_attempts, o.claims, o.timeout_ms, o.keep_s,
+        o.keep_failed_s, o.payload, o.meta, o.errors, o.tags, o.unique_key, o.options
+      from old o order by o.unique_key, o.id
+      on conflict do nothing
+      returning id, queue),
+    gone as (
+      delete from "millrace".jobs_history h using again a where h.id = a.id and h.id = any(p_ids) returning h.id)
+    select o.id, o.queue, case when a.id is null then 'taken' else 'ready' end,
+      case when a.id is null then (select j.id from "millrace".jobs j where j.unique_key = o.unique_key) end
+    from old o left join again a on a.id = o.id;
+end
+$$;
+
+create function "millrace".delete_many_1(p_ids uuid[])
+returns table (id uuid, outcome text) language plpgsql
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_held uuid[];
+begin
+  select array_agg(l.id) into v_held from (
+    select j.id from "millrace".jobs j where j.id = any(p_ids) order by j.id for update) l;
+  return query
+    select j.id, 'running' from "millrace".jobs j where j.id = any(v_held) and j.token is not null;
+  return query
+    delete from "millrace".jobs j where j.id = any(v_held) and j.token is null returning j.id, 'deleted';
+  return query
+    delete from "millrace".jobs_history h where h.id = any(p_ids) returning h.id, 'deleted';
+end
+$$;

@@ -1,0 +1,120 @@
+import type { Connection, Database } from "../model/database.ts"
+import type { Comparison, Rule, RuleData } from "../model/rule.ts"
+import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
+import { findJobs, type JobRow } from "./jobs.ts"
+import { compileRule, type Source } from "./rule-sql.ts"
+import type { Names } from "./sql.ts"
+
+/*
+ * One page of jobs, newest first, by id: UUIDv7 grows with time, so ids are the order of the pushes.
+ *
+ * What is common is found by walking back from the newest; what is rare would be walked past for seconds. So each table
+ * is asked in two steps in one statement: the newest `walk` rows are looked at one by one, and only when they do not
+ * fill the page the rest is asked by index. The second step is written so that PostgreSQL cannot choose to walk again
+ * (`is true` hides the id from the index), whatever its statistics say. docs/design/find.md has the figures.
+ *
+ * Both tables are read in one snapshot: a job on its way to the history is seen once.
+ */
+
+export interface PageQuery {
+  readonly rule: Rule
+  readonly limit: number
+  /** Only jobs before this id. */
+  readonly before: string | undefined
+}
+
+/** How many of the newest rows are looked at one by one. */
+const walk = 20_000
+
+/** Longest time of one statement of a search, ms. */
+const patience = 10_000
+
+/** The page's rows, newest first. */
+export async function findPage(db: Database, names: Names, query: PageQuery): Promise<JobRow[]> {
+  return snapshot(db, async (tx) => {
+    const ids = await pageOfIds(tx, names, query)
+    if (ids.length === 0) return []
+    const rows = await findJobs(tx, names, ids)
+    return rows.toSorted((a, b) => (a.id < b.id ? 1 : -1))
+  })
+}
+
+/** The page's ids, newest first. */
+export const findIds = (db: Database, names: Names, query: PageQuery): Promise<string[]> =>
+  snapshot(db, (tx) => pageOfIds(tx, names, query))
+
+function snapshot<T>(db: Database, run: (tx: Connection) => Promise<T>): Promise<T> {
+  return db.transaction(async (tx) => {
+    await tx.query("set transaction isolation level repeatable read, read only")
+    // Compiling a statement that runs once costs more than it saves.
+    await tx.query("select set_config('jit', 'off', true), set_config('statement_timeout', $1, true)", [`${patience}`])
+    return run(tx)
+  })
+}
+
+async function pageOfIds(tx: Connection, names: Names, query: PageQuery): Promise<string[]> {
+  const sources = sourcesOf(query.rule.data)
+  const ids = new Set<string>()
+  if (sources.jobs) for (const id of await idsFrom(tx, names, "jobs", query)) ids.add(id)
+  if (sources.history) {
+    // The planner thinks nothing of block indexes; a scan of all the history is what it would rather do.
+    await tx.query("select set_config('enable_seqscan', 'off', true)")
+    for (const id of await idsFrom(tx, names, "history", query)) ids.add(id)
+  }
+  return [...ids].toSorted((a, b) => (a < b ? 1 : -1)).slice(0, query.limit)
+}
+
+async function idsFrom(tx: Connection, names: Names, source: Source, query: PageQuery): Promise<string[]> {
+  const values: unknown[] = [query.limit]
+  const rule = compileRule(query.rule, source, names, 2)
+  values.push(...rule.values)
+  let cursor = "true"
+  if (query.before !== undefined) cursor = `j.id < $${values.push(query.before)}::uuid`
+  const table = names.of(source === "jobs" ? "jobs" : "jobs_history")
+  const sql = pinsIds(query.rule.data)
+    ? `select j.id from ${table} j where ${cursor} and ${rule.sql} order by j.id desc limit $1`
+    : twoSteps(table, cursor, rule.sql)
+  const { rows } = await tx.query<{ id: string }>(sql, values)
+  return rows.map((row) => row.id)
+}
+
+const twoSteps = (table: string, cursor: string, rule: string): string => `with walked as materialized (
+    select j.id from (select * from ${table} j where ${cursor} order by j.id desc limit ${walk}) j
+    where ${rule} order by j.id desc limit $1),
+  deeper as materialized (
+    select j.id from ${table} j
+    where (select count(*) from walked) < $1 and (${rule})
+      and (j.id < (select j.id from ${table} j where ${cursor} order by j.id desc offset ${walk - 1} limit 1)) is true
+    offset 0)
+  (select id from walked) union all (select id from deeper order by id desc limit $1)
+  order by 1 desc limit $1`
+
+/** Whether the rule names ids: the primary key answers it at once. */
+function pinsIds(data: RuleData): boolean {
+  if ("all" in data) return data.all.some(pinsIds)
+  return "field" in data && data.field === "id" && (data.is === "eq" || data.is === "in")
+}
+
+/** Which tables can hold what the rule means. */
+export function sourcesOf(data: RuleData): { readonly jobs: boolean; readonly history: boolean } {
+  if ("all" in data) return data.all.map(sourcesOf).reduce(both, { jobs: true, history: true })
+  if ("any" in data) return data.any.map(sourcesOf).reduce(either, { jobs: false, history: false })
+  if ("not" in data) return { jobs: true, history: true }
+  return ofComparison(data)
+}
+
+interface Sources {
+  readonly jobs: boolean
+  readonly history: boolean
+}
+const both = (a: Sources, b: Sources): Sources => ({ jobs: a.jobs && b.jobs, history: a.history && b.history })
+const either = (a: Sources, b: Sources): Sources => ({ jobs: a.jobs || b.jobs, history: a.history || b.history })
+
+function ofComparison({ field, is, value }: Comparison): Sources {
+  const ended = field === "finishedAge" || (field === "finishedAt" && is !== "isNull" && is !== "ne")
+  if (ended) return { jobs: false, history: true }
+  if (field !== "state" || is === "ne") return { jobs: true, history: true }
+  const wanted = (is === "in" ? value : [value]) as readonly JobState[]
+  const among = (states: readonly string[]) => wanted.some((state) => states.includes(state))
+  return { jobs: among(unfinishedStates), history: among(finalStates) }
+}

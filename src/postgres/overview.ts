@@ -1,0 +1,100 @@
+import type { Connection } from "../model/database.ts"
+import { finalStates, type JobState } from "../model/state.ts"
+import { textArray, type Names } from "./sql.ts"
+
+/** The statements behind lists of workers and numbers of jobs. None reads a table in proportion to its size. */
+
+export interface WorkerListRow {
+  id: string
+  incarnation: string
+  hostname: string
+  pid: number
+  tags: string[]
+  queues: string[]
+  handlers: string[]
+  started_at: Date
+  seen_at: Date
+  expires_at: Date
+  alive: boolean
+  running: number
+}
+
+/** Workers by id, those whose lease is over included until somebody has taken their claims back. */
+export async function listWorkers(db: Connection, names: Names): Promise<WorkerListRow[]> {
+  const { rows } = await db.query<WorkerListRow>(
+    `with running as (
+       select worker, count(*)::integer as count from ${names.of("jobs")} where state = 'running' group by worker)
+     select w.id, w.incarnation, w.hostname, w.pid, w.tags, w.queues, w.handlers, w.started_at, w.seen_at,
+       case when isfinite(w.expires_at) then w.expires_at else w.seen_at end as expires_at, w.expires_at > now() as alive,
+       coalesce(r.count, 0) as running
+     from ${names.of("workers")} w left join running r on r.worker = w.incarnation order by w.id`,
+  )
+  return rows
+}
+
+export interface CountRow {
+  /** Null: finished jobs, of all queues. */
+  queue: string | null
+  state: JobState
+  count: number
+  /** False: there are more. */
+  exact: boolean
+}
+
+/** So many are counted one by one. */
+export const countedUpTo = 10_000
+
+const perQueue = {
+  ready: "j.state = 'pending' and j.crashes < 2",
+  suspect: "j.state = 'pending' and j.crashes >= 2",
+  later: "j.state in ('scheduled', 'retrying')",
+}
+const overall = { running: "j.state = 'running'", blocked: "j.state = 'blocked'" }
+
+/**
+ * Numbers of jobs by queue and state. Each index is read until `countedUpTo`, per queue where it begins with the queue;
+ * of those that hold more, the numbers are what was seen so far.
+ */
+export async function countJobs(db: Connection, names: Names, queues: readonly string[]): Promise<CountRow[]> {
+  const jobs = names.of("jobs")
+  const seen = [
+    ...Object.entries(perQueue).map(
+      ([
+        index,
+        where,
+      ]) => `select '${index} ' || q.queue, p.queue, p.state from unnest($1::text[]) as q(queue), lateral (
+         select j.queue, j.state from ${jobs} j where j.queue = q.queue and ${where} limit $2 + 1) p`,
+    ),
+    ...Object.entries(overall).map(
+      ([index, where]) =>
+        `select '${index}', p.queue, p.state from (select j.queue, j.state from ${jobs} j where ${where} limit $2 + 1) p`,
+    ),
+    ...finalStates.map(
+      (state) => `select '${state}', null, p.state from (
+         select h.state from ${names.of("jobs_history")} h where h.state = '${state}' limit $2 + 1) p`,
+    ),
+  ]
+  const { rows } = await db.query<CountRow>(
+    `with seen(place, queue, state) as (${seen.join(" union all ")}),
+     places as (select place, count(*) <= $2 as whole from seen group by place)
+     select s.queue, s.state::text, count(*)::integer as count, bool_and(p.whole) as exact
+     from seen s join places p using (place) group by s.queue, s.state`,
+    [textArray(queues), countedUpTo],
+  )
+  return rows
+}
+
+/** What the statistics say about a number of jobs. */
+export async function estimateJobs(
+  db: Connection,
+  names: Names,
+  queue: string | null,
+  state: JobState,
+): Promise<number> {
+  const table = names.of(queue === null ? "jobs_history" : "jobs")
+  const { rows } = await db.query<{ "QUERY PLAN": [{ Plan: { "Plan Rows": number } }] }>(
+    `explain (format json) select 1 from ${table} where state = $1::${names.of("job_state")} and ($2::text is null or queue = $2)`,
+    [state, queue],
+  )
+  return rows[0]!["QUERY PLAN"][0].Plan["Plan Rows"]
+}
