@@ -11,6 +11,7 @@ import type { Measurement, Options, Run, Scenario } from "./scenario.ts"
 import { claim } from "./scenarios/claim.ts"
 import { drain } from "./scenarios/drain.ts"
 import { enqueue } from "./scenarios/enqueue.ts"
+import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
 import { serial } from "./scenarios/serial.ts"
@@ -18,7 +19,7 @@ import { steady } from "./scenarios/steady.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
 
-const scenarios: Record<string, Scenario> = { enqueue, drain, latency, steady, serial, held, claim }
+const scenarios: Record<string, Scenario> = { enqueue, drain, latency, steady, serial, held, claim, find }
 
 /** No single measurement may last longer; `--seconds` adds to it. */
 const LIMIT = 15 * 60

@@ -9,8 +9,8 @@ import type { Names } from "./sql.ts"
  * One page of jobs, newest first, by id: UUIDv7 grows with time, so ids are the order of the pushes.
  *
  * What is common is found by walking back from the newest; what is rare would be walked past for seconds. So each table
- * is asked in two steps in one statement: the newest `walk` rows are looked at one by one, and only when they do not
- * fill the page the rest is asked by index. The second step is written so that PostgreSQL cannot choose to walk again
+ * is asked in two steps: the newest `walk` rows are looked at one by one, and only when they do not fill the page the
+ * rest is asked by index. The second step is written so that PostgreSQL cannot choose to walk again
  * (`is true` hides the id from the index), whatever its statistics say. docs/design/find.md has the figures.
  *
  * Both tables are read in one snapshot: a job on its way to the history is seen once.
@@ -65,29 +65,29 @@ async function pageOfIds(tx: Connection, names: Names, query: PageQuery): Promis
 }
 
 async function idsFrom(tx: Connection, names: Names, source: Source, query: PageQuery): Promise<string[]> {
-  const values: unknown[] = [query.limit]
-  const rule = compileRule(query.rule, source, names, 2)
-  values.push(...rule.values)
-  let cursor = "true"
-  if (query.before !== undefined) cursor = `j.id < $${values.push(query.before)}::uuid`
+  const rule = compileRule(query.rule, source, names, 3)
+  const values = [query.limit, query.before ?? "ffffffff-ffff-ffff-ffff-ffffffffffff", ...rule.values]
   const table = names.of(source === "jobs" ? "jobs" : "jobs_history")
-  const sql = pinsIds(query.rule.data)
-    ? `select j.id from ${table} j where ${cursor} and ${rule.sql} order by j.id desc limit $1`
-    : twoSteps(table, cursor, rule.sql)
-  const { rows } = await tx.query<{ id: string }>(sql, values)
-  return rows.map((row) => row.id)
+  const ask = async (sql: string) => (await tx.query<{ id: string }>(sql, values)).rows.map((row) => row.id)
+  if (pinsIds(query.rule.data)) return ask(plain(table, rule.sql))
+  const newest = await ask(walked(table, rule.sql))
+  return newest.length === query.limit ? newest : [...newest, ...(await ask(deeper(table, rule.sql)))]
 }
 
-const twoSteps = (table: string, cursor: string, rule: string): string => `with walked as materialized (
-    select j.id from (select * from ${table} j where ${cursor} order by j.id desc limit ${walk}) j
-    where ${rule} order by j.id desc limit $1),
-  deeper as materialized (
-    select j.id from ${table} j
-    where (select count(*) from walked) < $1 and (${rule})
-      and (j.id < (select j.id from ${table} j where ${cursor} order by j.id desc offset ${walk - 1} limit 1)) is true
-    offset 0)
-  (select id from walked) union all (select id from deeper order by id desc limit $1)
-  order by 1 desc limit $1`
+const plain = (table: string, rule: string): string =>
+  `select j.id from ${table} j where j.id < $2::uuid and (${rule}) order by j.id desc limit $1`
+
+const walked = (table: string, rule: string): string =>
+  `select j.id from (select * from ${table} j where j.id < $2::uuid order by j.id desc limit ${walk}) j
+   where ${rule} order by j.id desc limit $1`
+
+const deeper = (table: string, rule: string): string =>
+  `select id from (
+     select j.id from ${table} j
+     where (${rule}) and (j.id < (
+       select b.id from ${table} b where b.id < $2::uuid order by b.id desc offset ${walk - 1} limit 1)) is true
+     offset 0) d
+   order by id desc limit $1`
 
 /** Whether the rule names ids: the primary key answers it at once. */
 function pinsIds(data: RuleData): boolean {

@@ -612,7 +612,7 @@ create index jobs_history_unsuccessful on "millrace".jobs_history (state, id) wh
 create index jobs_history_blocks on "millrace".jobs_history using brin (
       name text_bloom_ops (n_distinct_per_range = 64), queue text_bloom_ops (n_distinct_per_range = 16),
       worker text_bloom_ops (n_distinct_per_range = 32), created_at timestamptz_minmax_ops,
-      finished_at timestamptz_minmax_ops) with (pages_per_range = 16, autosummarize = on);
+      finished_at timestamptz_minmax_ops) with (pages_per_range = 8, autosummarize = on);
 
 create function "millrace".retry_many_1(p_ids uuid[])
 returns table (id uuid, queue text, outcome text, holder uuid) language plpgsql

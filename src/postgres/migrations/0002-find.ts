@@ -39,7 +39,7 @@ function indexes({ schema: s }: Names): string[] {
     `create index jobs_history_blocks on ${s}.jobs_history using brin (
       name text_bloom_ops (n_distinct_per_range = 64), queue text_bloom_ops (n_distinct_per_range = 16),
       worker text_bloom_ops (n_distinct_per_range = 32), created_at timestamptz_minmax_ops,
-      finished_at timestamptz_minmax_ops) with (pages_per_range = 16, autosummarize = on)`,
+      finished_at timestamptz_minmax_ops) with (pages_per_range = 8, autosummarize = on)`,
   ]
 }
 
