@@ -25,7 +25,7 @@ module.exports = {
     mayImport("executors", ["model", "lib"]),
     mayImport("client", ["postgres", "model", "lib"]),
     mayImport("worker", ["client", "postgres", "model", "lib"]),
-    mayImport("cli", ["(index|worker|web|testing)\\.ts"]),
+    mayImport("cli", ["(index|worker|web|testing)\\.ts", "lib"]),
     {
       name: "plugins-imports",
       comment:

@@ -1,0 +1,15 @@
+import type { Command } from "./command.ts"
+import { bulkCommands } from "./commands/bulk.ts"
+import { jobCommands } from "./commands/job.ts"
+import { migrateCommands } from "./commands/migrate.ts"
+import { queueCommands } from "./commands/queue.ts"
+import { workerCommands } from "./commands/worker.ts"
+
+/** Every command, in the order of the help. */
+export const commands: readonly Command[] = [
+  ...migrateCommands,
+  ...workerCommands,
+  ...queueCommands,
+  ...jobCommands,
+  ...bulkCommands,
+]
