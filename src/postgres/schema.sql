@@ -592,3 +592,117 @@ begin
   end loop;
 end
 $$;
+
+-- core 2
+
+create table "millrace".job_logs (
+  job_id   uuid primary key,
+  lines    integer not null,                         -- that are kept
+  bytes    integer not null,
+  last_n   bigint not null,                          -- number of the newest line
+  token    uuid not null,                            -- the claim that wrote last,
+  batch    bigint not null,                          -- and the number of what it sent: a batch sent twice is stored once
+  check_at timestamptz not null default now() + interval '1 day'
+) with (fillfactor = 70);
+
+create index job_logs_check on "millrace".job_logs (check_at);
+
+create table "millrace".job_log_chunks (
+  job_id  uuid not null,
+  n       bigint not null,                           -- number of its first line, from 1; gaps are lines that were dropped
+  count   integer not null check (count between 1 and 1000),
+  bytes   integer not null,
+  attempt integer not null,
+  early   boolean not null,                          -- among the job's first lines, which are never dropped
+  at      timestamptz not null default clock_timestamp(),
+  lines   jsonb not null,                            -- [{ a: ms before "at", l: level, m: message, f: fields }]
+  primary key (job_id, n)
+);
+
+create function "millrace".log_1(p_queue text, p_ids uuid[], p_tokens uuid[], p_chunks json)
+returns setof uuid language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_valid uuid[]; v_head record;
+begin
+  select coalesce(array_agg(l.id), '{}') into v_valid from (
+    select j.id from "millrace".jobs j
+    where j.queue = p_queue and j.id = any(p_ids)
+      and ((j.id, j.token) in (select * from unnest(p_ids, p_tokens))) is true
+    order by j.id for no key update) l;
+  if cardinality(v_valid) < cardinality(p_ids) then
+    select v_valid || coalesce(array_agg(h.id), '{}') into v_valid from "millrace".jobs_history h
+    where h.id = any(p_ids) and h.id <> all(v_valid)
+      and ((h.id, h.token) in (select * from unnest(p_ids, p_tokens))) is true;
+  end if;
+
+  for v_head in
+    with chunks as materialized (
+      select c.*, sum(c.skip + c.count) over w - c.count + 1 as place,
+        sum(c.count) over w - c.count as lines_before, sum(c.bytes) over w - c.bytes as bytes_before
+      from json_to_recordset(p_chunks) as c(ord integer, id uuid, token uuid, attempt integer, batch bigint, skip integer,
+        count integer, bytes integer, lines jsonb)
+      where c.id = any(v_valid)
+      window w as (partition by c.id order by c.ord rows unbounded preceding)),
+    heads as (
+      insert into "millrace".job_logs as l (job_id, lines, bytes, last_n, token, batch)
+      select c.id, sum(c.count), sum(c.bytes), sum(c.skip + c.count), c.token, max(c.batch) from chunks c
+      group by c.id, c.token order by c.id
+      on conflict (job_id) do update set lines = l.lines + excluded.lines, bytes = l.bytes + excluded.bytes,
+        last_n = l.last_n + excluded.last_n, token = excluded.token, batch = excluded.batch
+      where l.token <> excluded.token or l.batch < excluded.batch
+      returning l.job_id, l.lines, l.bytes, l.last_n),
+    sums as (
+      select c.id, sum(c.count) as lines, sum(c.bytes) as bytes, sum(c.skip + c.count) as numbers from chunks c group by c.id),
+    stored as (
+      insert into "millrace".job_log_chunks (job_id, n, count, bytes, attempt, early, lines)
+      select c.id, h.last_n - t.numbers + c.place, c.count, c.bytes, c.attempt,
+        h.last_n - t.numbers + c.place <= 1000 and h.bytes - t.bytes + c.bytes_before < 131072, c.lines
+      from chunks c join heads h on h.job_id = c.id join sums t on t.id = c.id)
+    select h.job_id, h.lines - 9000 as lines, h.bytes - 943718 as bytes from heads h
+    where h.lines > 10000 or h.bytes > 1048576
+  loop
+    with late as (
+      select c.n, sum(c.count) over w - c.count as lines, sum(c.bytes) over w - c.bytes as bytes
+      from "millrace".job_log_chunks c where c.job_id = v_head.job_id and not c.early
+      window w as (order by c.n)),
+    gone as (
+      delete from "millrace".job_log_chunks c using late l
+      where c.job_id = v_head.job_id and c.n = l.n and (l.lines < v_head.lines or l.bytes < v_head.bytes)
+      returning c.count, c.bytes)
+    update "millrace".job_logs l set lines = l.lines - g.lines, bytes = l.bytes - g.bytes
+    from (select coalesce(sum(count), 0) as lines, coalesce(sum(bytes), 0) as bytes from gone) g
+    where l.job_id = v_head.job_id;
+  end loop;
+  return query select unnest(v_valid);
+end
+$$;
+
+create function "millrace".clean_logs_1(p_limit integer) returns table (looked integer, removed integer)
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set plan_cache_mode = force_generic_plan as $$
+declare
+  v_due uuid[];
+begin
+  select array_agg(d.job_id) into v_due from (
+    select l.job_id from "millrace".job_logs l where l.check_at <= now()
+    order by l.check_at limit p_limit for update skip locked) d;
+  with seen as materialized (
+    select l.job_id, h.keep_until, h.id is not null or exists (select 1 from "millrace".jobs j where j.id = l.job_id) as kept
+    from "millrace".job_logs l left join lateral (
+      select h.id, h.keep_until from "millrace".jobs_history h where h.id = l.job_id limit 1) h on true
+    where l.job_id = any(v_due)),
+  later as (
+    update "millrace".job_logs l set check_at = greatest(now() + interval '1 hour',
+      least(date_trunc('day', s.keep_until, 'UTC') + interval '25 hours', now() + interval '7 days'),
+      case when s.keep_until is null then now() + interval '1 day' end)
+    from seen s where l.job_id = s.job_id and s.kept),
+  gone as (
+    delete from "millrace".job_logs l using seen s where l.job_id = s.job_id and not s.kept returning l.job_id),
+  chunks as (
+    delete from "millrace".job_log_chunks c using gone g where c.job_id = g.job_id)
+  select coalesce(cardinality(v_due), 0), (select count(*) from gone) into looked, removed;
+  return next;
+end
+$$;
