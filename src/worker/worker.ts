@@ -9,13 +9,14 @@ import type { Executor } from "../model/executor.ts"
 import { checkName } from "../model/name.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
+import { announceDefinitions } from "../postgres/definitions.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Notice } from "../postgres/notify.ts"
 import { Followed } from "./followed.ts"
-import { registryOf, type Registry } from "./handlers.ts"
+import { announcedBy, registryOf, type Registry } from "./handlers.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
 import { Membership } from "./membership.ts"
@@ -162,6 +163,7 @@ export class Worker implements AsyncDisposable {
       await declareQueue(db, names, queue, false)
     }
     await ensurePartitions(db, names, this.#retentions())
+    await announceDefinitions(db, names, this.id, announcedBy(this.#registry))
   }
 
   #retentions(): number[] {
