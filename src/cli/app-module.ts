@@ -34,14 +34,17 @@ export async function loadApp(given: string): Promise<AppModule> {
   return { app, worker }
 }
 
-const isApp = (given: unknown): given is Millrace => given instanceof Millrace || (given as Millrace | undefined)?.constructor?.name === "Millrace"
+const isApp = (given: unknown): given is Millrace =>
+  given instanceof Millrace || (given as Millrace | undefined)?.constructor?.name === "Millrace"
 
 async function load(given: string): Promise<Record<string, unknown>> {
   const file = path.resolve(given)
   try {
     return await createJiti(pathToFileURL(file).href).import<Record<string, unknown>>(file)
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND" || (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND"
+    const missing =
+      (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND" ||
+      (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND"
     if (missing && String((error as Error).message).includes(file)) throw new UsageError(`there is no module ${given}`)
     throw new ModuleError(`${given} could not be loaded`, { cause: error })
   }

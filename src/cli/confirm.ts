@@ -8,7 +8,8 @@ import { UsageError } from "./command.ts"
  */
 export async function confirmed(question: string, yes: boolean): Promise<boolean> {
   if (yes) return true
-  if (!process.stdin.isTTY || !process.stderr.isTTY) throw new UsageError(`${question} Say --yes to go on; there is nobody to ask here.`)
+  if (!process.stdin.isTTY || !process.stderr.isTTY)
+    throw new UsageError(`${question} Say --yes to go on; there is nobody to ask here.`)
   const asker = createInterface({ input: process.stdin, output: process.stderr })
   try {
     return /^y(es)?$/i.test((await asker.question(`${question} [y/N] `)).trim())

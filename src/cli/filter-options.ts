@@ -22,7 +22,9 @@ export function filterOf(call: Call, ids: readonly string[]): JobFilter {
   const many = (name: string) => (call.texts(name).length > 0 ? [...call.texts(name)] : undefined)
   const range = (name: string) => {
     const [after, before] = [call.text(`${name}-after`), call.text(`${name}-before`)]
-    return after === undefined && before === undefined ? undefined : { ...(after && { after }), ...(before && { before }) }
+    return after === undefined && before === undefined
+      ? undefined
+      : { ...(after && { after }), ...(before && { before }) }
   }
   const filter = {
     id: ids.length > 0 ? [...ids] : undefined,

@@ -50,7 +50,9 @@ export function describeJob(job: JobRecord): string {
     ["meta", Object.keys(job.meta).length > 0 ? JSON.stringify(job.meta) : undefined],
     ["result", job.result === undefined ? undefined : JSON.stringify(job.result)],
   ]
-  const lines = fields.filter(([, text]) => text !== undefined).map(([title, text]) => `${paint("dim", title.padEnd(11))} ${text}`)
+  const lines = fields
+    .filter(([, text]) => text !== undefined)
+    .map(([title, text]) => `${paint("dim", title.padEnd(11))} ${text}`)
   const errors = job.errors.map(
     (error) =>
       `${paint("red", `attempt ${error.attempt}`)} ${relative(error.at === undefined ? undefined : new Date(error.at))}  ${error.name}: ${error.message}` +
@@ -59,4 +61,5 @@ export function describeJob(job: JobRecord): string {
   return [...lines, ...(errors.length > 0 ? ["", ...errors] : [])].join("\n")
 }
 
-const when = (moment: Date | undefined): string | undefined => moment && `${moment.toISOString()}  (${relative(moment)})`
+const when = (moment: Date | undefined): string | undefined =>
+  moment && `${moment.toISOString()}  (${relative(moment)})`

@@ -20,7 +20,8 @@ export function parse(command: Command, argv: readonly string[]): Parsed {
   if (values.help === true) return { args: positionals, values: values as Parsed["values"] }
   const { least = 0, most = least } = command
   if (positionals.length < least) throw new UsageError(`missing argument: ${usage(command)}`)
-  if (positionals.length > most) throw new UsageError(`unexpected argument ${JSON.stringify(positionals[most])}: ${usage(command)}`)
+  if (positionals.length > most)
+    throw new UsageError(`unexpected argument ${JSON.stringify(positionals[most])}: ${usage(command)}`)
   return { args: positionals, values: values as Parsed["values"] }
 }
 
@@ -40,6 +41,8 @@ function understood(command: Command, argv: readonly string[], options: CommandO
     const wrong = /Unknown option '--?([^']+)'/.exec(message)?.[1]
     if (wrong === undefined) throw new UsageError(message.split("\n")[0]!)
     const hint = didYouMean(wrong, Object.keys(options)).replace(/"(.*)"/, "--$1")
-    throw new UsageError(`millrace ${command.name} has no option --${wrong}.${hint} See millrace ${command.name} --help.`)
+    throw new UsageError(
+      `millrace ${command.name} has no option --${wrong}.${hint} See millrace ${command.name} --help.`,
+    )
   }
 }

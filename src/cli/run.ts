@@ -44,7 +44,9 @@ function topic(argv: readonly string[]): number {
   if (words.length === 1 && under.length > 0) return (out.line(overview(under)), argv.length > 1 ? 0 : 2)
   const wanted = words.slice(0, under.length > 0 ? 2 : 1).join(" ")
   const names = [...new Set(commands.flatMap(({ name }) => [name, name.split(" ")[0]!]))]
-  throw new UsageError(`there is no command ${JSON.stringify(wanted)}.${didYouMean(wanted, names)} See millrace --help.`)
+  throw new UsageError(
+    `there is no command ${JSON.stringify(wanted)}.${didYouMean(wanted, names)} See millrace --help.`,
+  )
 }
 
 function callOf({ args, values }: Parsed, opened: Millrace[]): Call {
@@ -64,7 +66,12 @@ function callOf({ args, values }: Parsed, opened: Millrace[]): Call {
   }
 }
 
-async function connect(dsn: string | undefined, schema: string | undefined, module: string | undefined, opened: Millrace[]) {
+async function connect(
+  dsn: string | undefined,
+  schema: string | undefined,
+  module: string | undefined,
+  opened: Millrace[],
+) {
   if (module !== undefined) {
     const { app } = await loadApp(module)
     opened.push(app)
@@ -72,13 +79,21 @@ async function connect(dsn: string | undefined, schema: string | undefined, modu
   }
   const url = dsn ?? process.env.DATABASE_URL
   if (!url) throw new UsageError("which database? Give --dsn URL, set DATABASE_URL, or name your --app MODULE.")
-  const app = new Millrace({ dsn: url, logger: false, maxConnections: 3, pushTimeout: "10s", ...(schema === undefined ? {} : { schema }) })
+  const app = new Millrace({
+    dsn: url,
+    logger: false,
+    maxConnections: 3,
+    pushTimeout: "10s",
+    ...(schema === undefined ? {} : { schema }),
+  })
   opened.push(app)
   return app
 }
 
 function version(): string {
-  const { version: text } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }
+  const { version: text } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string
+  }
   return text
 }
 
@@ -87,7 +102,9 @@ function explain(error: unknown): number {
   const out = output(false)
   if (error instanceof ModuleError) {
     const { cause } = error
-    out.problem(`millrace: ${error.message}:\n${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`)
+    out.problem(
+      `millrace: ${error.message}:\n${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`,
+    )
     return 1
   }
   if (error instanceof UsageError) {
@@ -100,4 +117,14 @@ function explain(error: unknown): number {
 }
 
 /** What was given on the command line was wrong, rather than refused. */
-const usageCodes = new Set(["MILLRACE_BAD_OPTION", "MILLRACE_UNKNOWN_OPTION", "MILLRACE_BAD_DURATION", "MILLRACE_BAD_RULE", "MILLRACE_BAD_NAME", "MILLRACE_BAD_ID", "MILLRACE_BAD_GLOB", "MILLRACE_BAD_CURSOR", "MILLRACE_BAD_SCHEMA"])
+const usageCodes = new Set([
+  "MILLRACE_BAD_OPTION",
+  "MILLRACE_UNKNOWN_OPTION",
+  "MILLRACE_BAD_DURATION",
+  "MILLRACE_BAD_RULE",
+  "MILLRACE_BAD_NAME",
+  "MILLRACE_BAD_ID",
+  "MILLRACE_BAD_GLOB",
+  "MILLRACE_BAD_CURSOR",
+  "MILLRACE_BAD_SCHEMA",
+])

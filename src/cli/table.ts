@@ -15,7 +15,9 @@ const narrowest = 8
 /** Rows under titles, as wide as needed; too wide for the terminal, flexible columns are cut. */
 export function renderTable<Row>(rows: readonly Row[], columns: readonly Column<Row>[], width: number): string {
   const cells = rows.map((row) => columns.map((column) => oneLine(column.cell(row))))
-  const widths = columns.map((column, index) => Math.max(column.title.length, ...cells.map((row) => length(row[index]!))))
+  const widths = columns.map((column, index) =>
+    Math.max(column.title.length, ...cells.map((row) => length(row[index]!))),
+  )
   shrink(widths, columns, width)
   const line = (texts: readonly string[]) =>
     texts

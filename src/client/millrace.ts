@@ -14,7 +14,7 @@ import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
-import { migrate, type MigrateOptions } from "../postgres/migrate.ts"
+import { coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
@@ -166,6 +166,12 @@ export class Millrace implements AsyncDisposable {
     const versions = await migrate(db, all, options)
     if (versions.to > 0) await ensurePartitions(db, all, [86_400])
     return versions
+  }
+
+  /** The version of the tables, and the one that this release needs. */
+  async schemaVersion(): Promise<{ current: number; needed: number }> {
+    const { db, names: all } = this.#open()
+    return { current: await currentVersion(db, all), needed: coreVersion }
   }
 
   /**

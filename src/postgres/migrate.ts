@@ -4,9 +4,10 @@ import type { Connection, Database } from "../model/database.ts"
 import type { Migration } from "./migration.ts"
 import { core } from "./migrations/0001-core.ts"
 import { find } from "./migrations/0002-find.ts"
-import type { Names } from "./sql.ts"
+import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
+import { names as namesOf, type Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core, find]
+export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length
@@ -71,9 +72,7 @@ async function oneStep(db: Database, names: Names, component: string, steps: rea
 async function apply(tx: Connection, names: Names, component: string, step: Migration, direction: "up" | "down") {
   if (direction === "up") {
     await tx.query(`create schema if not exists ${names.schema}`)
-    await tx.query(`create table if not exists ${names.of("migrations")} (
-      component text not null, version integer not null, applied_at timestamptz not null default now(),
-      primary key (component, version))`)
+    for (const statement of recordSql(names)) await tx.query(statement)
   }
   for (const statement of step[direction](names)) await tx.query(statement)
   if (direction === "up") {
@@ -88,6 +87,26 @@ async function apply(tx: Connection, names: Names, component: string, step: Migr
     ])
   }
 }
+
+/** The statements of a fresh installation in this schema, as text to be read or run by hand. */
+export function migrationSql(schema: string): string {
+  const all = namesOf(schema)
+  const statements = [
+    `create schema if not exists ${all.schema}`,
+    ...recordSql(all),
+    ...coreMigrations.flatMap((step) => [
+      ...step.up(all),
+      `insert into ${all.of("migrations")} (component, version) values ('core', ${step.version})`,
+    ]),
+  ]
+  return `begin;\n\n${statements.map((text) => `${text.trim()};\n`).join("\n")}\ncommit;\n`
+}
+
+const recordSql = (all: Names): string[] => [
+  `create table if not exists ${all.of("migrations")} (
+      component text not null, version integer not null, applied_at timestamptz not null default now(),
+      primary key (component, version))`,
+]
 
 /** The version that the database has; 0 when Millrace was never installed in this schema. */
 export async function currentVersion(db: Connection, names: Names, component = "core"): Promise<number> {

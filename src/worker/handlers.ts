@@ -1,5 +1,6 @@
 import type { Handler } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
+import type { Announced } from "../postgres/definitions.ts"
 
 /** Which handler answers to which name: a closed list, made at start. A name in the database never loads code. */
 export type Registry = ReadonlyMap<string, Handler>
@@ -25,3 +26,11 @@ export function registryOf(handlers: readonly Handler[]): Registry {
   }
   return registry
 }
+
+/** What the handlers' definitions say about their names, aliases included. */
+export const announcedBy = (registry: Registry): Announced[] =>
+  Array.from(registry, ([name, { definition }]) => ({
+    name,
+    kind: definition.defaults.kind,
+    keyed: definition.defaults.uniqueKey !== undefined,
+  }))

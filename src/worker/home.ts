@@ -1,5 +1,6 @@
 import type { Context } from "../client/context.ts"
 import type { Handler } from "../model/definition.ts"
+import type { Followed } from "./followed.ts"
 import type { Hooks } from "./hooks.ts"
 
 /** One incarnation of a worker, as statements name it. */
@@ -12,6 +13,7 @@ export interface Identity {
 export interface Home {
   readonly context: Context
   readonly hooks: Hooks
+  readonly followed: Followed
   /** How long a handler may go on after its signal fired, ms. */
   readonly grace: number
   identity(): Identity

@@ -5,6 +5,7 @@ import type { Transaction } from "../model/database.ts"
 import { failure } from "../model/errors.ts"
 import type { Attempt } from "../model/executor.ts"
 import type { NewJob } from "../model/job.ts"
+import { jobLog, type JobLog, type LogLevel } from "../model/job-log.ts"
 import { defaultBackoff, type PushOptions } from "../model/job-options.ts"
 import { decide, type AttemptFacts, type Decision, type Report, type StopReason } from "../model/outcome.ts"
 import type { ClaimedRow, Settlement } from "../postgres/jobs.ts"
@@ -14,6 +15,7 @@ export interface Host {
   readonly queue: string
   readonly maxPayload: number
   progress(attempt: Running, value: string): void
+  log(attempt: Running, level: LogLevel, message: string, fields: object | undefined): void
   complete(attempt: Running, run: (tx: Transaction) => unknown): Promise<unknown>
 }
 
@@ -48,6 +50,7 @@ export class Running implements Attempt {
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
   #progress: string | undefined
+  #log: JobLog | undefined
   /** Its schema refuses the stored payload. */
   #refused = false
   #deadline: number | undefined
@@ -160,6 +163,13 @@ export class Running implements Attempt {
     if (this.decided) return
     this.#progress = sanitizeJson(value, 65_536)
     this.#host.progress(this, this.#progress)
+  }
+
+  /** Made when first asked for, like the signal. */
+  get log(): JobLog {
+    return (this.#log ??= jobLog((level, message, fields) => {
+      if (!this.decided) this.#host.log(this, level, message, fields)
+    }))
   }
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {

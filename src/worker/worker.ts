@@ -9,12 +9,14 @@ import type { Executor } from "../model/executor.ts"
 import { checkName } from "../model/name.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
+import { announceDefinitions } from "../postgres/definitions.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Notice } from "../postgres/notify.ts"
-import { registryOf, type Registry } from "./handlers.ts"
+import { Followed } from "./followed.ts"
+import { announcedBy, registryOf, type Registry } from "./handlers.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
 import { Membership } from "./membership.ts"
@@ -41,6 +43,7 @@ export class Worker implements AsyncDisposable {
   readonly #registry: Registry
   readonly #membership: Membership
   readonly #queues: QueueSet
+  readonly #followed: Followed
   readonly #timers = new Timers()
   readonly #undeclared = new Set<string>()
   readonly #stopped = deferred<boolean>()
@@ -68,6 +71,7 @@ export class Worker implements AsyncDisposable {
       lost: () => this.#queues.all().forEach((runner) => runner.loseAll()),
       entered: () => this.#queues.active().forEach((runner) => runner.wake()),
     })
+    this.#followed = new Followed(this.#context.notices)
     const executors = new Map(Object.entries({ ...builtIn, ...options.executors }))
     this.#queues = new QueueSet(this.#home(), this.tags, executors, () => this.#queuesLoaded())
   }
@@ -77,6 +81,7 @@ export class Worker implements AsyncDisposable {
     return {
       context: this.#context,
       hooks: joinHooks(this.#options.plugins, log),
+      followed: this.#followed,
       grace: this.#options.grace,
       identity: () => ({ incarnation: this.#membership.incarnation, id: this.id }),
       handlerOf: (name) => this.#registry.get(name),
@@ -158,6 +163,7 @@ export class Worker implements AsyncDisposable {
       await declareQueue(db, names, queue, false)
     }
     await ensurePartitions(db, names, this.#retentions())
+    await announceDefinitions(db, names, this.id, announcedBy(this.#registry))
   }
 
   #retentions(): number[] {
@@ -183,6 +189,7 @@ export class Worker implements AsyncDisposable {
     if (kind === "ready") this.#queues.get(about)?.wake()
     else if (kind === "later") this.#queues.get(about)?.wakeLater()
     else if (kind === "queue") void this.#queues.reload()
+    else if (kind === "follow") this.#followed.heard(about)
     else if (kind === "cancel") for (const runner of this.#queues.all()) runner.cancel(about)
   }
 

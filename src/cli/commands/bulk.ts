@@ -11,7 +11,10 @@ export const bulkCommands: readonly Command[] = [
     args: "[ID…]",
     most: 1_000,
     options: { ...filterOptions, reason: { type: "string", value: "TEXT", doc: "Stands with the job." }, ...yesOption },
-    examples: ['millrace job cancel 01980f… --reason "no longer needed"', "millrace job cancel --queue media --state pending --yes"],
+    examples: [
+      'millrace job cancel 01980f… --reason "no longer needed"',
+      "millrace job cancel --queue media --state pending --yes",
+    ],
     run: (call) =>
       act(call, "Cancel", "cancelled", (app, filter, options) => {
         const reason = call.text("reason")

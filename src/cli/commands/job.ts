@@ -1,4 +1,11 @@
-import { defineJob, isMillraceError, type JobRecord, type Millrace, type PushOptions } from "../../index.ts"
+import {
+  defineJob,
+  isMillraceError,
+  type JobRecord,
+  type Millrace,
+  type Pushable,
+  type PushOptions,
+} from "../../index.ts"
 import { loadApp } from "../app-module.ts"
 import { UsageError, type Call, type Command } from "../command.ts"
 import { filterOf, filterOptions } from "../filter-options.ts"
@@ -73,7 +80,7 @@ async function push(call: Call): Promise<number> {
 async function definitionOf(name: string, module: string | undefined) {
   const handlers = module === undefined ? [] : ((await loadApp(module)).worker.handlers ?? [])
   const known = Array.isArray(handlers) ? handlers.find((handler) => handler.definition.name === name) : undefined
-  return (known?.definition ?? defineJob<unknown>({ name })) as ReturnType<typeof defineJob<unknown>>
+  return (known?.definition ?? defineJob<unknown>({ name })) as Pushable<unknown, unknown>
 }
 
 async function payloadOf(given: string | undefined): Promise<unknown> {
@@ -115,7 +122,9 @@ async function list(call: Call): Promise<number> {
   const limit = call.text("limit") ?? "20"
   if (!/^\d+$/.test(limit)) throw new UsageError(`--limit is a number, not ${JSON.stringify(limit)}`)
   const cursor = call.text("cursor")
-  const page = await (await call.app()).find(filterOf(call, []), { limit: Number(limit), ...(cursor === undefined ? {} : { cursor }) })
+  const page = await (
+    await call.app()
+  ).find(filterOf(call, []), { limit: Number(limit), ...(cursor === undefined ? {} : { cursor }) })
   if (call.out.json) call.out.document(page)
   else call.out.table(page.jobs, jobColumns, "no such jobs")
   if (page.cursor !== undefined) call.out.line(`more: --cursor ${page.cursor}`)

@@ -13,14 +13,20 @@ export const migrateCommands: readonly Command[] = [
       sql: { type: "boolean", doc: "Print the statements of a fresh installation instead; no database is needed." },
       yes: { type: "boolean", short: "y", doc: "With `down`: do not ask." },
     },
-    examples: ["millrace migrate", "millrace migrate status", "millrace migrate --sql > millrace.sql", "millrace migrate down --yes"],
+    examples: [
+      "millrace migrate",
+      "millrace migrate status",
+      "millrace migrate --sql > millrace.sql",
+      "millrace migrate down --yes",
+    ],
     run: migrate,
   },
 ]
 
 async function migrate(call: Call): Promise<number> {
   const [what = "up"] = call.args
-  if (!["up", "down", "status"].includes(what)) throw new UsageError(`migrate up, down or status, not ${JSON.stringify(what)}`)
+  if (!["up", "down", "status"].includes(what))
+    throw new UsageError(`migrate up, down or status, not ${JSON.stringify(what)}`)
   if (call.flag("sql")) {
     process.stdout.write(migrationSql(call.text("schema") ?? "millrace"))
     return 0
@@ -38,7 +44,11 @@ async function migrate(call: Call): Promise<number> {
 async function status(call: Call): Promise<number> {
   const { current, needed } = await (await call.app()).schemaVersion()
   call.out.document({ current, needed })
-  call.out.line(current === needed ? `up to date (version ${current})` : `at version ${current}, this release needs ${needed}: run millrace migrate`)
+  call.out.line(
+    current === needed
+      ? `up to date (version ${current})`
+      : `at version ${current}, this release needs ${needed}: run millrace migrate`,
+  )
   return current === needed ? 0 : 1
 }
 

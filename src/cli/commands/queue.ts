@@ -23,7 +23,10 @@ export const queueCommands: readonly Command[] = [
       "poll-interval": { type: "string", value: "DURATION", doc: "How long an idle worker waits before it looks." },
       upsert: { type: "boolean", doc: "Overwrite the options of a queue that exists." },
     },
-    examples: ["millrace queue declare media --concurrency 20 --tag has=gpu", "millrace queue declare media --concurrency 40 --upsert"],
+    examples: [
+      "millrace queue declare media --concurrency 20 --tag has=gpu",
+      "millrace queue declare media --concurrency 40 --upsert",
+    ],
     run: declare,
   },
   {
@@ -82,7 +85,8 @@ async function list(call: Call): Promise<number> {
     "no queues",
   )
   const undeclared = Object.keys(stats.queues).filter((name) => !queues.some((queue) => queue.name === name))
-  for (const name of undeclared) call.out.problem(`queue ${name} has jobs but was never declared: millrace queue declare ${name}`)
+  for (const name of undeclared)
+    call.out.problem(`queue ${name} has jobs but was never declared: millrace queue declare ${name}`)
   return 0
 }
 
@@ -93,7 +97,8 @@ const statusOf = (queue: QueueRecord): string => {
 
 async function declare(call: Call): Promise<number> {
   const concurrency = call.text("concurrency")
-  if (concurrency !== undefined && !/^\d+$/.test(concurrency)) throw new UsageError(`--concurrency is a number, not ${concurrency}`)
+  if (concurrency !== undefined && !/^\d+$/.test(concurrency))
+    throw new UsageError(`--concurrency is a number, not ${concurrency}`)
   const [executor, pollInterval] = [call.text("executor"), call.text("poll-interval")]
   const options: QueueOptions = {
     name: call.args[0]!,
@@ -106,7 +111,8 @@ async function declare(call: Call): Promise<number> {
   const before = await existing(app, options.name)
   const stored = await app.declareQueue(options, { upsert: call.flag("upsert") })
   call.out.document(stored)
-  if (before && !call.flag("upsert")) call.out.line(`${stored.name} exists and stays as it is; --upsert overwrites its options`)
+  if (before && !call.flag("upsert"))
+    call.out.line(`${stored.name} exists and stays as it is; --upsert overwrites its options`)
   else call.out.line(`${stored.name} ${before ? "changed" : "declared"}`)
   return 0
 }

@@ -25,7 +25,8 @@ export const workerCommands: readonly Command[] = [
 
 async function runWorker(call: Call): Promise<number> {
   const module = call.text("app")
-  if (module === undefined) throw new UsageError("which app? Give --app MODULE, a module that exports `app` and `worker`.")
+  if (module === undefined)
+    throw new UsageError("which app? Give --app MODULE, a module that exports `app` and `worker`.")
   const loaded = await loadApp(module)
   try {
     const id = call.text("id")
