@@ -16,6 +16,7 @@ import { ensurePartitions } from "../postgres/history.ts"
 import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
 import { coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
+import { explained } from "../postgres/missing.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
 import { context, type Context } from "./context.ts"
@@ -464,19 +465,13 @@ const notConnected = (cause: unknown) =>
 
 /** Says in our words that the app is closed, the database not there, or the tables missing. */
 function guarded(db: Database, closed: () => boolean): Database {
-  const missing = new Set(["3F000", "42883"]) // no such schema, no such function
   return {
     ...db,
     async query(text, values) {
       if (closed()) throw appClosed()
       return db.query<never>(text, values).catch((error: unknown) => {
         if (unreachable(error)) throw notConnected(error)
-        if (!missing.has(sqlState(error))) throw error
-        throw failure(
-          "MILLRACE_NOT_MIGRATED",
-          "Tables or functions of Millrace are missing: call `await app.migrate()` once, in your deploy step or at boot.",
-          error,
-        )
+        throw explained(error)
       })
     },
     async transaction(run) {

@@ -2,6 +2,7 @@ import type { Connection, Database } from "../model/database.ts"
 import type { Comparison, Rule, RuleData } from "../model/rule.ts"
 import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { findJobs, type JobRow } from "./jobs.ts"
+import { explained } from "./missing.ts"
 import { compileRule, type Source } from "./rule-sql.ts"
 import type { Names } from "./sql.ts"
 
@@ -48,7 +49,9 @@ function snapshot<T>(db: Database, run: (tx: Connection) => Promise<T>): Promise
     await tx.query("set transaction isolation level repeatable read, read only")
     // Compiling a statement that runs once costs more than it saves.
     await tx.query("select set_config('jit', 'off', true), set_config('statement_timeout', $1, true)", [`${patience}`])
-    return run(tx)
+    return run(tx).catch((error: unknown) => {
+      throw explained(error)
+    })
   })
 }
 

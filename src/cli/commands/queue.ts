@@ -1,4 +1,4 @@
-import type { Millrace, QueueOptions, QueueRecord } from "../../index.ts"
+import type { QueueOptions, QueueRecord } from "../../index.ts"
 import { UsageError, type Call, type Command } from "../command.ts"
 import { confirmed, yesOption } from "../confirm.ts"
 import { relative } from "../format.ts"
@@ -100,15 +100,17 @@ async function declare(call: Call): Promise<number> {
   if (concurrency !== undefined && !/^\d+$/.test(concurrency))
     throw new UsageError(`--concurrency is a number, not ${concurrency}`)
   const [executor, pollInterval] = [call.text("executor"), call.text("poll-interval")]
+  const app = await call.app()
+  const name = call.args[0]!
+  const before = (await app.queues()).find((queue) => queue.name === name)
   const options: QueueOptions = {
-    name: call.args[0]!,
+    ...(before && optionsOf(before)), // what is not said stays
+    name,
     ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }),
     ...(executor === undefined ? {} : { executor }),
     ...(pollInterval === undefined ? {} : { pollInterval }),
     ...(call.texts("tag").length > 0 ? { tags: call.texts("tag") } : {}),
   }
-  const app = await call.app()
-  const before = await existing(app, options.name)
   const stored = await app.declareQueue(options, { upsert: call.flag("upsert") })
   call.out.document(stored)
   if (before && !call.flag("upsert"))
@@ -117,7 +119,21 @@ async function declare(call: Call): Promise<number> {
   return 0
 }
 
-const existing = async (app: Millrace, name: string) => (await app.queues()).find((queue) => queue.name === name)
+function optionsOf({
+  concurrency,
+  executor,
+  executorOptions,
+  tags,
+  claimAhead,
+  pollInterval,
+  name,
+}: QueueRecord): QueueOptions {
+  const optional = {
+    ...(concurrency === undefined ? {} : { concurrency }),
+    ...(claimAhead === undefined ? {} : { claimAhead }),
+  }
+  return { name, executor, executorOptions, tags, pollInterval, ...optional }
+}
 
 async function pause(call: Call): Promise<number> {
   const [name, until] = [call.args[0]!, call.text("until")]
