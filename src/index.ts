@@ -1,6 +1,7 @@
 /** The application's side of Millrace: define jobs, push them, wait for them, manage queues. */
 export { Millrace } from "./client/millrace.ts"
 export type { MillraceOptions } from "./client/millrace.ts"
+export type { PushByNameOptions } from "./client/push-by-name.ts"
 export { Reference } from "./client/reference.ts"
 export type { JobEvent } from "./client/follower.ts"
 export type { Cancelled, FollowOptions, LogsOptions, ResultOptions } from "./client/reference.ts"

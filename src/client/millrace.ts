@@ -25,6 +25,7 @@ import type { BulkOptions, BulkReport } from "./bulk.ts"
 import { find, findAll, type FindOptions, type Page } from "./find.ts"
 import { Notices } from "./notices.ts"
 import { stats, workers, type Stats, type WorkerRecord } from "./overview.ts"
+import { pushByName, type PushByNameOptions } from "./push-by-name.ts"
 import { insert, isKeyBusy, keyBusy, maxRows, noticesOf, Pusher, type Placed } from "./pusher.ts"
 import { Reference } from "./reference.ts"
 import type { UpdateOptions } from "./update.ts"
@@ -236,6 +237,17 @@ export class Millrace implements AsyncDisposable {
     }
     await flush()
     return references
+  }
+
+  /**
+   * Pushes a job by its name alone, with the defaults that workers have announced for it, for tools that do not have its
+   * definition. No schema checks the payload; the worker's does, before it runs.
+   *
+   * @throws MILLRACE_BAD_OPTION, MILLRACE_BAD_JSON.
+   */
+  async pushByName(name: string, payload?: unknown, options?: PushByNameOptions): Promise<Reference> {
+    const { id, duplicate } = await pushByName(this.#open(), name, payload, options)
+    return new Reference(this[context], id, undefined, duplicate)
   }
 
   async #pushChunk<Result>(jobs: NewJob[], options: Omit<PushOptions, "id"> | undefined): Promise<Reference<Result>[]> {

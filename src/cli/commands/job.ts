@@ -1,11 +1,4 @@
-import {
-  defineJob,
-  isMillraceError,
-  type JobRecord,
-  type Millrace,
-  type Pushable,
-  type PushOptions,
-} from "../../index.ts"
+import { isMillraceError, type JobRecord, type Millrace, type Pushable, type PushByNameOptions } from "../../index.ts"
 import { loadApp } from "../app-module.ts"
 import { UsageError, type Call, type Command } from "../command.ts"
 import { filterOf, filterOptions } from "../filter-options.ts"
@@ -69,18 +62,19 @@ export const jobCommands: readonly Command[] = [
 async function push(call: Call): Promise<number> {
   const [name, given] = call.args as [string, string | undefined]
   const app = await call.app()
+  const [payload, options] = [await payloadOf(given), pushOptions(call)]
   const definition = await definitionOf(name, call.text("app"))
-  const job = await app.push(definition, await payloadOf(given), pushOptions(call))
-  call.out.document({ id: job.id, queue: job.queue, duplicate: job.duplicate })
+  const job = await (definition ? app.push(definition, payload, options) : app.pushByName(name, payload, options))
+  call.out.document({ id: job.id, duplicate: job.duplicate })
   call.out.line(job.duplicate ? `${job.id}  (its key is taken: this is the job that holds it)` : job.id)
   return call.flag("follow") ? followed(call, app, job.id) : 0
 }
 
-/** The module's own definition, with its schema and defaults, where there is one. */
-async function definitionOf(name: string, module: string | undefined) {
+/** The module's own definition, with its schema; else what workers have announced counts. */
+async function definitionOf(name: string, module: string | undefined): Promise<Pushable<unknown, unknown> | undefined> {
   const handlers = module === undefined ? [] : ((await loadApp(module)).worker.handlers ?? [])
   const known = Array.isArray(handlers) ? handlers.find((handler) => handler.definition.name === name) : undefined
-  return (known?.definition ?? defineJob<unknown>({ name })) as Pushable<unknown, unknown>
+  return known?.definition
 }
 
 async function payloadOf(given: string | undefined): Promise<unknown> {
@@ -99,7 +93,7 @@ async function readStdin(): Promise<string> {
   return text
 }
 
-function pushOptions(call: Call): PushOptions {
+function pushOptions(call: Call): PushByNameOptions {
   const whole = (name: string) => {
     const given = call.text(name)
     if (given === undefined) return undefined
@@ -115,7 +109,7 @@ function pushOptions(call: Call): PushOptions {
     tags: call.texts("tag").length > 0 ? [...call.texts("tag")] : undefined,
     runAt: at === undefined || at.startsWith("in ") ? at : new Date(at),
   }
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as PushOptions
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as PushByNameOptions
 }
 
 async function list(call: Call): Promise<number> {
