@@ -323,7 +323,7 @@ test("the producer can read nothing, and call nothing else", async () => {
     "queues",
     "migrations",
   ])
-    expect(await rejection(sql(`select * from millrace.${relation}`)), relation).toMatchObject({ code: "42501" })
+    expect(await rejection(sql(`select * from millrace.${relation}`))).toMatchObject({ code: "42501" })
   const { rows } = await own.pool.query<{ name: string }>(
     `select p.oid::regprocedure::text as name from pg_proc p
      where p.pronamespace = 'millrace'::regnamespace and has_function_privilege($1, p.oid, 'execute') order by 1`,
