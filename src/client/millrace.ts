@@ -1,9 +1,21 @@
-import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import {
+  boolean,
+  duration,
+  integer,
+  list,
+  parseOptions,
+  text,
+  value,
+  type OptionsInput,
+  type OptionsOutput,
+} from "../lib/options.ts"
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
 import { preparePush, type Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
+import type { AppRecipe } from "../model/executor.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
+import type { PushArguments } from "../model/job-app.ts"
 import { parseMoment, type PushOptions } from "../model/job-options.ts"
 import { consoleLogger, guarded as guardedLogger, silent, type Logger } from "../model/log.ts"
 import { declareOptions, parseQueue, unknownQueue, type QueueOptions, type QueueRecord } from "../model/queue.ts"
@@ -105,11 +117,6 @@ function isState(given: unknown): string | undefined {
   return [...unfinishedStates, ...finalStates].includes(given as JobState) ? undefined : "is not a job state"
 }
 
-/** The payload may be left out where the definition allows undefined. */
-type PushArguments<Input, Options> = undefined extends Input
-  ? [payload?: Input, options?: Options]
-  : [payload: Input, options?: Options]
-
 /** The application's side of Millrace: push jobs, find them, wait for them, manage queues. Runs nothing by itself. */
 export class Millrace implements AsyncDisposable {
   /** @internal */
@@ -133,6 +140,7 @@ export class Millrace implements AsyncDisposable {
       pusher: new Pusher(db, all, notices, options.pushTimeout),
       waiter: new Waiter(db, all, notices),
       queues: options.queues,
+      recipe: recipeOf(options),
       maxPayload: options.maxPayload,
     }
   }
@@ -375,6 +383,26 @@ function guarded(db: Database, closed: () => boolean): Database {
       return db.transaction(run).catch((error: unknown) => {
         throw unreachable(error) ? notConnected(error) : error
       })
+    },
+  }
+}
+
+/** For handlers in other threads and processes: the same installation, with few connections, and silent. */
+function recipeOf(options: OptionsOutput<typeof millraceOptions>): AppRecipe | undefined {
+  const { dsn, schema, name, notifications, maxPayload, queryTimeout, pushTimeout } = options
+  if (dsn === undefined) return undefined
+  return {
+    module: import.meta.url,
+    options: {
+      dsn,
+      schema,
+      name,
+      notifications,
+      maxPayload,
+      queryTimeout,
+      pushTimeout,
+      maxConnections: 2,
+      logger: false,
     },
   }
 }

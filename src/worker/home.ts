@@ -1,5 +1,6 @@
 import type { Context } from "../client/context.ts"
 import type { Handler } from "../model/definition.ts"
+import type { JobApp } from "../model/job-app.ts"
 import type { Hooks } from "./hooks.ts"
 
 /** One incarnation of a worker, as statements name it. */
@@ -11,6 +12,8 @@ export interface Identity {
 /** What the parts that serve a queue need to know of their worker, and may tell it. */
 export interface Home {
   readonly context: Context
+  /** As handlers see it. */
+  readonly app: JobApp
   readonly hooks: Hooks
   /** How long a handler may go on after its signal fired, ms. */
   readonly grace: number

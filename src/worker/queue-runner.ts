@@ -56,6 +56,7 @@ export class QueueRunner {
     this.#foreign = new ForeignNames(home, name, this.#settler)
     this.#promoter = new Promoter(home, name, () => this.wake())
     this.#slots = new Slots(home, executor, this.#settler, {
+      queue: () => this.#queue,
       concurrency: () => this.concurrency,
       open: () => this.#open,
       unhandled: (attempt) => void this.#foreign.handle(attempt),
@@ -82,8 +83,12 @@ export class QueueRunner {
     this.#host = {
       queue: name,
       maxPayload: home.context.maxPayload,
+      app: home.app,
+      timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
-      complete: (attempt, run) => this.#settler.complete(attempt, run),
+      log: (attempt, message, fields) =>
+        home.context.log.info(message, { ...fields, job: attempt.id, name: attempt.name, queue: name }),
+      complete: (attempt, run, checked) => this.#settler.complete(attempt, run, checked),
     }
   }
 
@@ -190,6 +195,7 @@ export class QueueRunner {
       if (attempt.decided) continue
       attempt.stop("shutdown", error)
       this.#settler.conclude(attempt, { ok: false, error })
+      this.#slots.kill(attempt)
     }
   }
 
@@ -201,6 +207,11 @@ export class QueueRunner {
 
   #lose(attempt: Running): void {
     this.#slots.stop(attempt, "lease", leaseLost(attempt))
+  }
+
+  /** Whether the job is held here, or may be being claimed. */
+  mayHold(id: string): boolean {
+    return this.held.get(id) !== undefined || this.#calls.busy
   }
 
   /** A cancel was asked for. */

@@ -1,0 +1,15 @@
+import { describe } from "vitest"
+import { conformance } from "./conformance.ts"
+import { handlers, handling } from "./handling.ts"
+import { behave } from "./jobs.ts"
+
+describe("async", () => {
+  conformance({
+    queue: { executor: "async" },
+    worker: { handlers },
+    push: (app, what, file) => app.push(behave, { do: what, file }, { maxAttempts: what === "fail" ? 2 : 1 }),
+    result: "told to succeed",
+    hardStop: false,
+  })
+  handling({ queue: { executor: "async" } })
+})
