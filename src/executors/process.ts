@@ -45,13 +45,19 @@ function launch(setup: Setup, { memoryLimit = 0 }: ExecutorQueue, { message, end
     over = true
     ended(why)
   }
-  child.stdio[watchPipe]!.on("data", (data: Buffer) => (said += data.toString()))
+  const pipe = child.stdio[watchPipe]!
+  pipe.on("data", (data: Buffer) => (said += data.toString()))
   child.on("message", (one) => message(one as unknown as FromSeat))
   child.on("error", (error) =>
     end(failure("MILLRACE_EXECUTOR_LOST", `The process of the job failed: ${describe(error)}`, error)),
   )
-  // Not "exit": what it said about its end may still be on its way.
-  child.once("close", (code, signal) => end(died(code, signal, memoryOf(said), memoryLimit)))
+  // What it said about its end may still be on its way. ("close" does not come after a disconnect.)
+  child.once("exit", (code, signal) => {
+    const tell = () => end(died(code, signal, memoryOf(said), memoryLimit))
+    if (pipe.closed) tell()
+    else pipe.once("close", tell)
+    setTimeout(tell, 500).unref()
+  })
   const post = (one: object) => void (child.connected && child.send(one, () => {})) // lost with it, if it is
   post({ ...setup, memoryLimit } satisfies ProcessSetup)
   return {
