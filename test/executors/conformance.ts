@@ -93,7 +93,10 @@ export function conformance({ queue, worker: options, push, result, hardStop }: 
     const { app } = await start({ timeout: "300ms" })
     const job = await push(app, "obey", scratchFile())
     const [record] = await app.wait([job], { timeout: "20s" })
-    expect(record).toMatchObject({ state: "failed", errors: expect.arrayContaining([expect.objectContaining({ code: "MILLRACE_TIMEOUT" })]) })
+    expect(record).toMatchObject({
+      state: "failed",
+      errors: expect.arrayContaining([expect.objectContaining({ code: "MILLRACE_TIMEOUT" })]),
+    })
     expect(record!.errors[0]!.message).toContain("300 ms")
   })
 

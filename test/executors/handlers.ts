@@ -36,7 +36,19 @@ export default [
   jobs.facts.handler((_, job) => {
     const { id, name, queue, attempt, maxAttempts, crashes, claims, tags, meta } = job
     const remaining = job.remaining!
-    return { id, name, queue, attempt, maxAttempts, crashes, claims, tags, meta, remaining, aborted: job.signal.aborted }
+    return {
+      id,
+      name,
+      queue,
+      attempt,
+      maxAttempts,
+      crashes,
+      claims,
+      tags,
+      meta,
+      remaining,
+      aborted: job.signal.aborted,
+    }
   }),
   jobs.telling.handler(async (_, job) => {
     job.progress({ half: 0.5 })

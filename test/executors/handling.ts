@@ -25,7 +25,9 @@ export function handling({ queue, worker = {} }: Place): void {
 
   test("a handler gets what the payload's schema makes of it, and its result goes through the result's schema once", async () => {
     const { app } = await start()
-    expect(await (await app.push(jobs.dated, { at: "2026-05-06" })).result({ timeout: "20s" })).toEqual({ year: "2026" })
+    expect(await (await app.push(jobs.dated, { at: "2026-05-06" })).result({ timeout: "20s" })).toEqual({
+      year: "2026",
+    })
   })
 
   test("a payload that its schema refuses fails for good at its first attempt", async () => {
@@ -79,7 +81,11 @@ export function handling({ queue, worker = {} }: Place): void {
     const { app } = await start()
     const job = await app.push(jobs.throwing, { how: "class" })
     expect(await app.wait([job], { timeout: "20s" })).toMatchObject([
-      { state: "failed", attempts: 1, errors: [{ message: "no such thing", stack: expect.stringContaining("handlers") }] },
+      {
+        state: "failed",
+        attempts: 1,
+        errors: [{ message: "no such thing", stack: expect.stringContaining("handlers") }],
+      },
     ])
   })
 
@@ -173,9 +179,7 @@ export function handling({ queue, worker = {} }: Place): void {
     await sql("create table $schema.bookings (at timestamptz, attempt int, raw bytea)")
     const job = await app.push(jobs.booking, { table: `${schema}.bookings`, how: "loose" })
     const result = await job.result({ timeout: "20s" })
-    expect(await sql("select attempt from $schema.bookings")).toEqual(
-      result === "did not wait" ? [] : [{ attempt: 1 }],
-    )
+    expect(await sql("select attempt from $schema.bookings")).toEqual(result === "did not wait" ? [] : [{ attempt: 1 }])
   })
 
   test("a batch handler gets several jobs in one call, and answers for each", async () => {
@@ -183,7 +187,11 @@ export function handling({ queue, worker = {} }: Place): void {
     const pushed = await app.pushMany(jobs.many, [1, -2, 3])
     await addWorker({ handlers, ...worker })
     expect(
-      (await app.wait(pushed, { timeout: "20s" })).map(({ state, result, errors }) => [state, result, errors[0]?.message]),
+      (await app.wait(pushed, { timeout: "20s" })).map(({ state, result, errors }) => [
+        state,
+        result,
+        errors[0]?.message,
+      ]),
     ).toEqual([
       ["succeeded", 2, undefined],
       ["failed", undefined, "negative among 3"],
