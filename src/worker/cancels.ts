@@ -3,8 +3,8 @@ import { cancelRequests } from "../postgres/jobs.ts"
 import type { QueueRunner } from "./queue-runner.ts"
 
 /**
- * Cancels that notices tell of. A notice carries an id and nothing else, so the request is read, those of one moment
- * together: it has the reason, and tells whether it is still about the claim that is held here.
+ * Cancels that notices tell of. A notice carries an id and nothing else, so for a job that runs the request is read, those
+ * of one moment together: it has the reason, and tells whether it is still about the claim that is held here.
  */
 export class Cancels {
   readonly #context: Context
@@ -18,7 +18,8 @@ export class Cancels {
   }
 
   heard(id: string): void {
-    if (!this.#runners().some((runner) => runner.mayHold(id))) return
+    const running = this.#runners().filter((runner) => runner.heardCancel(id))
+    if (running.length === 0) return
     this.#heard.add(id)
     if (this.#reading) return
     this.#reading = true

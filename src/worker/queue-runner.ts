@@ -209,9 +209,15 @@ export class QueueRunner {
     this.#slots.stop(attempt, "lease", leaseLost(attempt))
   }
 
-  /** Whether the job is held here, or may be being claimed. */
-  mayHold(id: string): boolean {
-    return this.held.get(id) !== undefined || this.#calls.busy
+  /**
+   * A notice tells of a cancel. What has not started never does; for what runs, whether it is known why has yet to be
+   * seen: true.
+   */
+  heardCancel(id: string): boolean {
+    const attempt = this.held.get(id)
+    if (attempt?.begun) return true
+    this.cancel(id)
+    return false
   }
 
   /** A cancel was asked for. */

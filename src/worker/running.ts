@@ -42,6 +42,8 @@ export class Running implements Attempt {
   readonly definition: AnyDefinition | undefined
   /** Why its signal fired. */
   stopped: StopReason | undefined
+  /** It has its slot. */
+  begun = false
   /** Its outcome is decided: whatever the handler still does changes nothing. */
   decided = false
   /** Its outcome is committed already, by `transaction`. */

@@ -93,6 +93,7 @@ export class Slots {
   #start(attempt: Running): void {
     if (!this.#startable(attempt)) return
     this.#running += 1
+    attempt.begun = true
     try {
       const loading = this.#executor.remote ? undefined : attempt.load()
       if (loading) {
@@ -178,6 +179,7 @@ export class Slots {
   async #runBatch(batch: readonly Running[]): Promise<void> {
     this.#running += batch.length
     const loaded: Running[] = []
+    for (const attempt of batch) attempt.begun = true
     for (const attempt of batch) {
       try {
         if (!this.#executor.remote) await attempt.load()
