@@ -1,4 +1,5 @@
 import { encodeJson } from "../lib/json.ts"
+import type { LogLine } from "../model/job-log.ts"
 import { duration, integer, parseOptions, value, type OptionsInput } from "../lib/options.ts"
 import { failure, type ErrorRecord } from "../model/errors.ts"
 import { parseMoment } from "../model/job-options.ts"
@@ -6,8 +7,11 @@ import type { JobRecord } from "../model/job.ts"
 import { finalStates } from "../model/state.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { cancelJobs, findJobs, retentionsInUse, retryJob, updateJob } from "../postgres/jobs.ts"
+import { readLogs } from "../postgres/logs.ts"
 import { sqlState, verdict } from "../postgres/sqlstate.ts"
 import type { Context } from "./context.ts"
+import { follow, type JobEvent } from "./follower.ts"
+import { linesOf } from "./log-lines.ts"
 import { recordOf } from "./record.ts"
 
 const resultOptions = {
@@ -24,6 +28,26 @@ const updateOptions = {
   payload: value<unknown>({ type: "JSON", doc: "A new payload." }),
 }
 
+const logsOptions = {
+  /** Lines behind the one of this number. Default 0: from the first. */
+  after: integer({ default: 0, doc: "Lines behind the one of this number. Default 0: from the first." }),
+  /** Most lines. */
+  limit: integer({ default: 1_000, min: 1, max: 20_000, doc: "Most lines." }),
+}
+
+const followOptions = {
+  /** Lines behind the one of this number. Default 0: from the first. */
+  after: integer({ default: 0, doc: "Lines behind the one of this number. Default 0: from the first." }),
+  /** Ends the iteration. */
+  signal: value<AbortSignal>({
+    type: "AbortSignal",
+    doc: "Ends the iteration.",
+    check: (given) => (given instanceof AbortSignal ? undefined : "must be an AbortSignal"),
+  }),
+}
+
+export type LogsOptions = OptionsInput<typeof logsOptions>
+export type FollowOptions = OptionsInput<typeof followOptions>
 export type ResultOptions = OptionsInput<typeof resultOptions>
 export type UpdateOptions = OptionsInput<typeof updateOptions>
 
@@ -51,6 +75,35 @@ export class Reference<Result = unknown> {
     const { db, names } = this.#context
     const [row] = await findJobs(db, names, [this.id])
     return row && (recordOf(row) as JobRecord<unknown, Result>)
+  }
+
+  /**
+   * Lines of the job's log, oldest first, also long after it finished, as long as its record is kept. To read on, give the
+   * last `n` as `after`. Where lines were dropped (a job keeps its first and its newest, 10,000 or 1 MiB), one line stands
+   * for them, whose `fields.dropped` says how many.
+   *
+   * @throws MILLRACE_UNKNOWN_JOB.
+   */
+  async logs(options?: LogsOptions): Promise<LogLine[]> {
+    const { after, limit } = parseOptions("logs", logsOptions, options)
+    const { db, names } = this.#context
+    const chunks = await readLogs(db, names, this.id, after, limit)
+    if (!chunks) throw unknownJob(this.id)
+    return linesOf(chunks, after, limit)
+  }
+
+  /**
+   * What happens to the job from now on: lines of its log (all of them, or those behind `after`), its progress, its states;
+   * ends with its final state. From any process; as they happen where notifications arrive, else within a second.
+   *
+   * @example
+   * for await (const event of job.follow()) if (event.type === "log") console.log(event.message)
+   *
+   * @throws MILLRACE_UNKNOWN_JOB when there is no such job, or it ended and left nothing (retention "none").
+   */
+  follow(options?: FollowOptions): AsyncIterableIterator<JobEvent> {
+    const { after, signal } = parseOptions("follow", followOptions, options)
+    return follow(this.#context, this.id, after, signal, () => unknownJob(this.id))
   }
 
   /**

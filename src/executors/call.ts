@@ -76,7 +76,7 @@ export class Call {
         this.attempts[message[2]]?.progress(JSON.parse(message[3]))
         return false
       case "log":
-        log(this.attempts[message[2]], message[3], message[4])
+        log(this.attempts[message[2]], message)
         return false
       case "push":
         adopt(this.attempts[message[2]], message)
@@ -172,8 +172,11 @@ function replaceMeta({ meta }: Attempt, text: string): void {
   Object.assign(meta, JSON.parse(text))
 }
 
-function log(attempt: Attempt | undefined, message: string, fields: string | null): void {
-  attempt?.log(message, fields === null ? undefined : (JSON.parse(fields) as Record<string, unknown>))
+function log(
+  attempt: Attempt | undefined,
+  [, , , level, text, fields]: Extract<FromSeat, readonly ["log", ...unknown[]]>,
+) {
+  attempt?.log[level](text, fields === null ? undefined : (JSON.parse(fields) as object))
 }
 
 /** What comes too late is dropped, as it is with a handler on the event loop, which is told by an error. */

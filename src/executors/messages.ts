@@ -1,4 +1,5 @@
 import { deserialize, serialize } from "node:v8"
+import type { LogLevel } from "../model/job-log.ts"
 import type { NewJob } from "../model/job.ts"
 import type { AppRecipe } from "../model/executor.ts"
 import type { PackedError, PackedReport } from "../model/wire.ts"
@@ -47,7 +48,7 @@ export type FromSeat =
   /** The meta of each job as JSON text; null where it is as it was. */
   | readonly ["done", call: number, reports: readonly PackedReport[], metas: readonly (string | null)[]]
   | readonly ["progress", call: number, job: number, value: string]
-  | readonly ["log", call: number, job: number, message: string, fields: string | null]
+  | readonly ["log", call: number, job: number, level: LogLevel, message: string, fields: string | null]
   | readonly ["push", call: number, job: number, pushed: NewJob]
   | readonly ["ask", call: number, job: number, question: number, kind: Question, value: string]
 

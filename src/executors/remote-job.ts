@@ -4,6 +4,7 @@ import type { Transaction } from "../model/database.ts"
 import { preparePush, type AnyDefinition, type Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
 import type { PushOptions } from "../model/job-options.ts"
+import { jobLog, type JobLog } from "../model/job-log.ts"
 import type { JobApp } from "../model/job-app.ts"
 import { isDirective } from "../model/outcome.ts"
 import { checkResult } from "../model/payload.ts"
@@ -44,6 +45,7 @@ export class RemoteJob implements RunningJob<never> {
   readonly #deadline: number | undefined
   readonly #storedMeta: string | null
   #meta: Record<string, unknown> | undefined
+  #log: JobLog | undefined
   #controller: AbortController | undefined
   #stopped: { readonly reason: unknown } | undefined
 
@@ -110,9 +112,11 @@ export class RemoteJob implements RunningJob<never> {
     if (!this.ended) this.#line.tell(["progress", this.#call, this.#index, sanitizeJson(value, maxProgress)])
   }
 
-  log(message: string, fields?: Readonly<Record<string, unknown>>): void {
-    const more = fields === undefined ? null : sanitizeJson(fields, maxProgress)
-    if (!this.ended) this.#line.tell(["log", this.#call, this.#index, String(message), more])
+  get log(): JobLog {
+    return (this.#log ??= jobLog((level, message, fields) => {
+      const more = fields === undefined ? null : sanitizeJson(fields, maxProgress)
+      if (!this.ended) this.#line.tell(["log", this.#call, this.#index, level, String(message), more])
+    }))
   }
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {

@@ -1,5 +1,6 @@
 import type { Transaction } from "./database.ts"
 import type { JobApp } from "./job-app.ts"
+import type { JobLog } from "./job-log.ts"
 import type { PushOptions } from "./job-options.ts"
 import type { Pushable } from "./pushable.ts"
 
@@ -26,8 +27,12 @@ export interface RunningJob<Result = unknown> {
   readonly app: JobApp
   /** Tells the world how far the job is; the newest value is stored soon. Any JSON value. */
   progress(value: unknown): void
-  /** Writes a line into the job's log. */
-  log(message: string, fields?: Readonly<Record<string, unknown>>): void
+  /**
+   * Writes a line into the job's log: `job.log("resized", { width })`, `job.log.warn("slow disk")`. Stored soon, readable
+   * by `app.job(id).logs()` and `follow()` while the job runs and as long as its record is kept. A line holds 8,000
+   * characters of message and 8 KiB of fields; a job 10,000 lines or 1 MiB, its first and its newest.
+   */
+  readonly log: JobLog
   /** Pushes a job in the same transaction that records this job's success: it exists only if this one succeeds. */
   push<Input>(
     definition: Pushable<Input, unknown>,

@@ -3,9 +3,10 @@ import { MillraceError } from "../lib/error.ts"
 import type { Connection, Database } from "../model/database.ts"
 import type { Migration } from "./migration.ts"
 import { core } from "./migrations/0001-core.ts"
+import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
 import type { Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core]
+export const coreMigrations: readonly Migration[] = [core, sqlAndLogs]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length

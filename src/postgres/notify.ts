@@ -16,10 +16,23 @@ export type Notice =
   | { readonly kind: "cancel"; readonly about: string }
   /** A job that somebody waits for has finished. */
   | { readonly kind: "done"; readonly about: string }
+  /** Somebody follows a job: whoever holds it tells of its news for a while. */
+  | { readonly kind: "follow"; readonly about: string }
+  /** A job that somebody follows has written, told its progress, or ended. */
+  | { readonly kind: "news"; readonly about: string }
   /** Only proves that notifications arrive. */
   | { readonly kind: "test"; readonly about: string }
 
-const letters = { ready: "r", later: "l", queue: "q", cancel: "c", done: "d", test: "t" } as const
+const letters = {
+  ready: "r",
+  later: "l",
+  queue: "q",
+  cancel: "c",
+  done: "d",
+  follow: "f",
+  news: "n",
+  test: "t",
+} as const
 const kinds = new Map(Object.entries(letters).map(([kind, letter]) => [letter, kind as Notice["kind"]]))
 
 export const encodeNotice = ({ kind, about }: Notice): string => `${letters[kind]} ${about}`

@@ -594,3 +594,450 @@ begin
   end loop;
 end
 $$;
+
+-- core 2
+
+create table "millrace".job_logs (
+  job_id   uuid primary key,
+  lines    integer not null,                         -- that are kept
+  bytes    integer not null,
+  last_n   bigint not null,                          -- number of the newest line
+  token    uuid not null,                            -- the claim that wrote last,
+  batch    bigint not null,                          -- and the number of what it sent: a batch sent twice is stored once
+  check_at timestamptz not null default now() + interval '1 day'
+) with (fillfactor = 70);
+
+create index job_logs_check on "millrace".job_logs (check_at);
+
+create table "millrace".job_log_chunks (
+  job_id  uuid not null,
+  n       bigint not null,                           -- number of its first line, from 1; gaps are lines that were dropped
+  count   integer not null check (count between 1 and 1000),
+  bytes   integer not null,
+  attempt integer not null,
+  early   boolean not null,                          -- among the job's first lines, which are never dropped
+  at      timestamptz not null default clock_timestamp(),
+  lines   jsonb not null,                            -- [{ a: ms before "at", l: level, m: message, f: fields }]
+  primary key (job_id, n)
+);
+
+create table "millrace".definitions (
+  name         text primary key,                     -- a job's name, or an alias of it
+  kind         jsonb not null,                       -- what a push without options sends: queue, rank, max_attempts, …
+  keyed        boolean not null default false,       -- its unique key is made by code
+  worker       text not null,                        -- id of the worker that announced it last
+  announced_at timestamptz not null default now()
+);
+
+create function "millrace".log_1(p_queue text, p_ids uuid[], p_tokens uuid[], p_chunks json)
+returns setof uuid language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_valid uuid[]; v_head record;
+begin
+  select coalesce(array_agg(l.id), '{}') into v_valid from (
+    select j.id from "millrace".jobs j
+    where j.queue = p_queue and j.id = any(p_ids)
+      and ((j.id, j.token) in (select * from unnest(p_ids, p_tokens))) is true
+    order by j.id for no key update) l;
+  if cardinality(v_valid) < cardinality(p_ids) then
+    select v_valid || coalesce(array_agg(h.id), '{}') into v_valid from "millrace".jobs_history h
+    where h.id = any(p_ids) and h.id <> all(v_valid)
+      and ((h.id, h.token) in (select * from unnest(p_ids, p_tokens))) is true;
+  end if;
+
+  for v_head in
+    with chunks as materialized (
+      select c.*, sum(c.skip + c.count) over w - c.count + 1 as place,
+        sum(c.count) over w - c.count as lines_before, sum(c.bytes) over w - c.bytes as bytes_before
+      from json_to_recordset(p_chunks) as c(ord integer, id uuid, token uuid, attempt integer, batch bigint, skip integer,
+        count integer, bytes integer, lines jsonb)
+      where c.id = any(v_valid)
+      window w as (partition by c.id order by c.ord rows unbounded preceding)),
+    heads as (
+      insert into "millrace".job_logs as l (job_id, lines, bytes, last_n, token, batch)
+      select c.id, sum(c.count), sum(c.bytes), sum(c.skip + c.count), c.token, max(c.batch) from chunks c
+      group by c.id, c.token order by c.id
+      on conflict (job_id) do update set lines = l.lines + excluded.lines, bytes = l.bytes + excluded.bytes,
+        last_n = l.last_n + excluded.last_n, token = excluded.token, batch = excluded.batch
+      where l.token <> excluded.token or l.batch < excluded.batch
+      returning l.job_id, l.lines, l.bytes, l.last_n),
+    sums as (
+      select c.id, sum(c.count) as lines, sum(c.bytes) as bytes, sum(c.skip + c.count) as numbers from chunks c group by c.id),
+    stored as (
+      insert into "millrace".job_log_chunks (job_id, n, count, bytes, attempt, early, lines)
+      select c.id, h.last_n - t.numbers + c.place, c.count, c.bytes, c.attempt,
+        h.last_n - t.numbers + c.place <= 1000 and h.bytes - t.bytes + c.bytes_before < 131072, c.lines
+      from chunks c join heads h on h.job_id = c.id join sums t on t.id = c.id)
+    select h.job_id, h.lines - 9000 as lines, h.bytes - 943718 as bytes from heads h
+    where h.lines > 10000 or h.bytes > 1048576
+  loop
+    with late as (
+      select c.n, sum(c.count) over w - c.count as lines, sum(c.bytes) over w - c.bytes as bytes
+      from "millrace".job_log_chunks c where c.job_id = v_head.job_id and not c.early
+      window w as (order by c.n)),
+    gone as (
+      delete from "millrace".job_log_chunks c using late l
+      where c.job_id = v_head.job_id and c.n = l.n and (l.lines < v_head.lines or l.bytes < v_head.bytes)
+      returning c.count, c.bytes)
+    update "millrace".job_logs l set lines = l.lines - g.lines, bytes = l.bytes - g.bytes
+    from (select coalesce(sum(count), 0) as lines, coalesce(sum(bytes), 0) as bytes from gone) g
+    where l.job_id = v_head.job_id;
+  end loop;
+  return query select unnest(v_valid);
+end
+$$;
+
+create function "millrace".clean_logs_1(p_limit integer) returns table (looked integer, removed integer)
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set plan_cache_mode = force_generic_plan as $$
+declare
+  v_due uuid[];
+begin
+  select array_agg(d.job_id) into v_due from (
+    select l.job_id from "millrace".job_logs l where l.check_at <= now()
+    order by l.check_at limit p_limit for update skip locked) d;
+  with seen as materialized (
+    select l.job_id, h.keep_until, h.id is not null or exists (select 1 from "millrace".jobs j where j.id = l.job_id) as kept
+    from "millrace".job_logs l left join lateral (
+      select h.id, h.keep_until from "millrace".jobs_history h where h.id = l.job_id limit 1) h on true
+    where l.job_id = any(v_due)),
+  later as (
+    update "millrace".job_logs l set check_at = greatest(now() + interval '1 hour',
+      least(date_trunc('day', s.keep_until, 'UTC') + interval '25 hours', now() + interval '7 days'),
+      case when s.keep_until is null then now() + interval '1 day' end)
+    from seen s where l.job_id = s.job_id and s.kept),
+  gone as (
+    delete from "millrace".job_logs l using seen s where l.job_id = s.job_id and not s.kept returning l.job_id),
+  chunks as (
+    delete from "millrace".job_log_chunks c using gone g where c.job_id = g.job_id)
+  select coalesce(cardinality(v_due), 0), (select count(*) from gone) into looked, removed;
+  return next;
+end
+$$;
+
+create function "millrace".refuse_1(p_what text, p_expected text, p_given jsonb, p_hint text default null)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception using errcode = '22023',
+    message = format('%s: expected %s, not %s', p_what, p_expected, coalesce(left(p_given::text, 200), 'null')),
+    hint = coalesce(p_hint, '');
+end
+$$;
+
+create function "millrace".whole_1(p_what text, p_value jsonb, p_min integer, p_max integer)
+returns integer language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if jsonb_typeof(p_value) = 'number' and (p_value #>> '{}')::numeric between p_min and p_max
+    and (p_value #>> '{}')::numeric % 1 = 0 then
+    return (p_value #>> '{}')::numeric::integer;
+  end if;
+  perform "millrace".refuse_1(p_what, format('a whole number from %s to %s', p_min, p_max), p_value);
+end
+$$;
+
+create function "millrace".duration_ms_1(p_what text, p_value jsonb, p_min float8 default 0, p_max float8 default 3155760000000)
+returns float8 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_text text := p_value #>> '{}';
+  v_ms float8;
+begin
+  if jsonb_typeof(p_value) = 'number' then
+    v_ms := v_text::float8;
+  elsif jsonb_typeof(p_value) = 'string' and v_text ~ '^(\d+(\.\d+)?(ms|[smhdw]))+$' and length(v_text) <= 100 then
+    select sum(part[1]::float8 * case part[2] when 'ms' then 1 when 's' then 1000 when 'm' then 60000
+      when 'h' then 3600000 when 'd' then 86400000 else 604800000 end)
+    into v_ms from regexp_matches(v_text, '(\d+(?:\.\d+)?)(ms|[smhdw])', 'g') as part;
+  elsif jsonb_typeof(p_value) = 'string' and v_text ~ '[[:alpha:]:]' then
+    begin
+      v_ms := extract(epoch from v_text::interval) * 1000;
+    exception when others then
+      v_ms := null;
+    end;
+  end if;
+  if v_ms > 0 then v_ms := greatest(1, round(v_ms)); end if;
+  if v_ms between p_min and p_max then return v_ms; end if;
+  perform "millrace".refuse_1(p_what,
+    format('a duration such as "90s", "10m", "1h30m", an interval, or a number of milliseconds, from %s to %s ms', p_min, p_max), p_value);
+end
+$$;
+
+create function "millrace".moment_1(p_what text, p_value jsonb) returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_text text := p_value #>> '{}';
+  v_at timestamptz;
+begin
+  if jsonb_typeof(p_value) = 'string' and v_text like 'in %' then
+    return jsonb_build_object('in_ms', "millrace".duration_ms_1(p_what, to_jsonb(btrim(substr(v_text, 4)))));
+  end if;
+  begin
+    if jsonb_typeof(p_value) = 'string' then v_at := v_text::timestamptz; end if;
+  exception when others then
+    v_at := null;
+  end;
+  if v_at >= '0001-01-01Z' and v_at < '10000-01-01Z' then return jsonb_build_object('at', v_at); end if;
+  perform "millrace".refuse_1(p_what, 'a timestamp, or text such as "in 10m"', p_value);
+end
+$$;
+
+create function "millrace".kept_seconds_1(p_what text, p_value jsonb) returns integer language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_value = '"none"' then return 0; end if;
+  if p_value = '"forever"' then return -1; end if;
+  return ceil("millrace".duration_ms_1(p_what, p_value, 0, 315360000000) / 1000);
+end
+$$;
+
+create function "millrace".backoff_1(p_what text, p_value jsonb) returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_key text; v_value jsonb; v_read jsonb := '{"initial": 1000, "factor": 2, "max": 300000, "jitter": "full"}';
+begin
+  if jsonb_typeof(p_value) is distinct from 'object' then
+    perform "millrace".refuse_1(p_what, 'an object with initial, factor, max and jitter', p_value);
+  end if;
+  for v_key, v_value in select * from jsonb_each(p_value) loop
+    if v_key in ('initial', 'max') then
+      v_value := to_jsonb("millrace".duration_ms_1(p_what || '.' || v_key, v_value));
+    elsif v_key = 'factor' then
+      if jsonb_typeof(v_value) <> 'number' or (v_value #>> '{}')::numeric not between 1 and 1000000 then
+        perform "millrace".refuse_1(p_what || '.factor', 'a number of at least 1', v_value);
+      end if;
+    elsif v_key = 'jitter' then
+      if v_value not in ('"full"', '"none"') then
+        perform "millrace".refuse_1(p_what || '.jitter', '"full" or "none"', v_value);
+      end if;
+    else
+      perform "millrace".refuse_1(p_what, 'one of initial, factor, max, jitter', to_jsonb(v_key));
+    end if;
+    v_read := v_read || jsonb_build_object(v_key, v_value);
+  end loop;
+  return v_read;
+end
+$$;
+
+create function "millrace".unique_key_1(p_what text, p_value jsonb, p_queue text, p_name text)
+returns text language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_key text := case jsonb_typeof(p_value) when 'string' then p_value #>> '{}' when 'object' then p_value ->> 'key' end;
+  v_scope text := case jsonb_typeof(p_value) when 'object' then coalesce(p_value ->> 'scope', 'global') else 'global' end;
+begin
+  if jsonb_typeof(p_value) = 'object' and p_value - 'key' - 'scope' <> '{}' then
+    perform "millrace".refuse_1(p_what, 'text, or an object with key and scope', p_value);
+  end if;
+  if v_key is null or length(v_key) not between 1 and 500 then
+    perform "millrace".refuse_1(p_what, '1 to 500 characters of text, or an object with key and scope', p_value);
+  end if;
+  return case v_scope when 'global' then 'g|' || v_key when 'queue' then 'q|' || p_queue || '|' || v_key
+    when 'name' then 'n|' || p_name || '|' || v_key
+    else "millrace".refuse_1(p_what || '.scope', '"global", "queue" or "name"', to_jsonb(v_scope)) end;
+end
+$$;
+
+create function "millrace".option_1(p_function text, p_key text, p_value jsonb)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_what text := format('%s: option "%s"', p_function, p_key);
+  v_moment jsonb;
+  v_snake text := lower(regexp_replace(p_key, '([A-Z])', '_\1', 'g'));
+begin
+  case p_key
+  when 'queue' then
+    if jsonb_typeof(p_value) <> 'string' or p_value #>> '{}' !~ '^[A-Za-z0-9_][A-Za-z0-9_.:/#-]{0,127}$' then
+      perform "millrace".refuse_1(v_what, '1 to 128 letters, digits and "_ . : / # -", starting with a letter, a digit or "_"', p_value);
+    end if;
+    return jsonb_build_object('queue', p_value);
+  when 'priority' then
+    return jsonb_build_object('rank', -"millrace".whole_1(v_what, p_value, -1000000, 1000000));
+  when 'max_attempts' then
+    return jsonb_build_object('max_attempts', "millrace".whole_1(v_what, p_value, 1, 1000000));
+  when 'timeout' then
+    return jsonb_build_object('timeout_ms', "millrace".duration_ms_1(v_what, p_value, 1, 2147483647)::integer);
+  when 'delay' then
+    return jsonb_build_object('delay_ms', "millrace".duration_ms_1(v_what, p_value));
+  when 'run_at', 'expires_at' then
+    v_moment := "millrace".moment_1(v_what, p_value);
+    return case when v_moment ? 'at' then jsonb_build_object(p_key, v_moment -> 'at')
+      else jsonb_build_object(case p_key when 'run_at' then 'delay_ms' else 'expires_ms' end, v_moment -> 'in_ms') end;
+  when 'backoff' then
+    return jsonb_build_object('options', jsonb_build_object('backoff', "millrace".backoff_1(v_what, p_value)));
+  when 'retention' then
+    if jsonb_typeof(p_value) <> 'object' then
+      return jsonb_build_object('keep_s', "millrace".kept_seconds_1(v_what, p_value), 'keep_failed_s', "millrace".kept_seconds_1(v_what, p_value));
+    end if;
+    if p_value - 'succeeded' - 'failed' <> '{}' then
+      perform "millrace".refuse_1(v_what, 'a duration, "none", "forever", or an object with succeeded and failed', p_value);
+    end if;
+    return jsonb_build_object(
+      'keep_s', "millrace".kept_seconds_1(v_what || '.succeeded', coalesce(p_value -> 'succeeded', '"1d"')),
+      'keep_failed_s', "millrace".kept_seconds_1(v_what || '.failed', coalesce(p_value -> 'failed', '"1d"')));
+  when 'meta' then
+    if jsonb_typeof(p_value) <> 'object' or octet_length(p_value::text) > 65536 then
+      perform "millrace".refuse_1(v_what, 'an object of at most 65,536 bytes', p_value);
+    end if;
+    return jsonb_build_object('meta', p_value);
+  when 'tags' then
+    if jsonb_typeof(p_value) <> 'array' or jsonb_array_length(p_value) > 100
+      or exists (select 1 from jsonb_array_elements(p_value) t where jsonb_typeof(t) <> 'string' or length(t #>> '{}') not between 1 and 500) then
+      perform "millrace".refuse_1(v_what, 'a list of at most 100 texts of 1 to 500 characters', p_value);
+    end if;
+    return jsonb_build_object('tags', p_value);
+  when 'unique_key' then
+    return '{}';
+  when 'wake' then
+    if jsonb_typeof(p_value) <> 'boolean' then perform "millrace".refuse_1(v_what, 'true or false', p_value); end if;
+    return '{}';
+  else
+    raise exception using errcode = '22023', message = format('%s: there is no option "%s"', p_function, p_key),
+      hint = case when v_snake = any(string_to_array('queue, priority, run_at, delay, max_attempts, backoff, timeout, expires_at, unique_key, meta, tags, retention, wake', ', '))
+        then format('It is called "%s" here.', v_snake) else 'Known: queue, priority, run_at, delay, max_attempts, backoff, timeout, expires_at, unique_key, meta, tags, retention, wake.' end;
+  end case;
+end
+$$;
+
+create function "millrace".kind_1(p_function text, p_name text, p_options jsonb)
+returns jsonb language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  v_kind jsonb; v_keyed boolean; v_key text; v_value jsonb;
+begin
+  if p_name is null or p_name !~ '^[A-Za-z0-9_][A-Za-z0-9_.:/#-]{0,127}$' then
+    perform "millrace".refuse_1(p_function || ': name', '1 to 128 letters, digits and "_ . : / # -", starting with a letter, a digit or "_"', to_jsonb(p_name));
+  end if;
+  if jsonb_typeof(coalesce(p_options, '{}')) <> 'object' then
+    perform "millrace".refuse_1(p_function || ': options', 'a JSON object', p_options);
+  end if;
+  if num_nonnulls(nullif(p_options -> 'run_at', 'null'), nullif(p_options -> 'delay', 'null')) = 2 then
+    raise exception using errcode = '22023',
+      message = p_function || ': run_at and delay say the same thing twice', hint = 'Give one of them.';
+  end if;
+  select d.kind, d.keyed into v_kind, v_keyed from "millrace".definitions d where d.name = p_name;
+  v_kind := '{"queue": "default"}' || coalesce(v_kind, '{}') || jsonb_build_object('n', 0, 'name', p_name);
+  for v_key, v_value in select * from jsonb_each(p_options) where value <> 'null' or key not in (select unnest(string_to_array('queue, priority, run_at, delay, max_attempts, backoff, timeout, expires_at, unique_key, meta, tags, retention, wake', ', '))) loop
+    v_kind := v_kind || "millrace".option_1(p_function, v_key, v_value);
+  end loop;
+  if v_keyed and not p_options ? 'unique_key' then
+    raise exception using errcode = '22023',
+      message = format('%s: the unique key of "%s" is made by code that SQL cannot run', p_function, p_name),
+      hint = 'Give the same unique_key in the options, or "unique_key": null to push without one.';
+  end if;
+  if nullif(p_options -> 'unique_key', 'null') is not null then
+    v_kind := v_kind || jsonb_build_object('unique_key',
+      "millrace".unique_key_1(p_function || ': option "unique_key"', p_options -> 'unique_key', v_kind ->> 'queue', p_name));
+  end if;
+  return v_kind;
+end
+$$;
+
+create function "millrace".uuids_1(p_count integer) returns uuid[] language sql volatile set search_path = pg_catalog, pg_temp as $$
+  select array_agg((substr(hex, 1, 8) || '-' || substr(hex, 9, 4) || '-7' || substr(hex, 13, 3) || '-' ||
+    substr(gen_random_uuid()::text, 20))::uuid order by i)
+  from (
+    select i, lpad(to_hex(start + i), 15, '0') as hex
+    from (select floor(extract(epoch from clock_timestamp()) * 4096000)::bigint as start) c, generate_series(1, p_count) i) n
+$$;
+
+create function "millrace".push_sql_1(p_function text, p_name text, p_payloads jsonb[], p_options jsonb)
+returns setof uuid language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_kind jsonb := "millrace".kind_1(p_function, p_name, coalesce(p_options, '{}'));
+  v_count integer := cardinality(p_payloads);
+  v_ids uuid[]; v_left uuid[]; v_held jsonb := '{}'; v_payloads json; v_bytes integer; v_new integer;
+begin
+  if coalesce(v_count, 0) = 0 then return; end if;
+  select json_agg(p order by i), max(octet_length(p::text)) into v_payloads, v_bytes
+  from unnest(p_payloads) with ordinality as u(p, i);
+  if v_bytes > 262144 then
+    raise exception using errcode = '54000',
+      message = format('%s: a payload of "%s" is %s bytes of JSON, over the limit of 262144', p_function, p_name, v_bytes),
+      hint = 'Store the data elsewhere and push a reference to it.';
+  end if;
+  v_ids := "millrace".uuids_1(v_count);
+  v_new := v_count;
+  if v_kind ? 'unique_key' then
+    -- One job holds the key for all; a holder that finishes while it is looked up makes another round.
+    for i in 1..20 loop
+      begin
+        select jsonb_object_agg(u.id, u.existing) into v_held
+        from "millrace".push_unique_1(v_ids, array_fill(0, array[v_count]), v_payloads, json_build_array(v_kind), i > 1) u;
+      exception when lock_not_available then
+        raise exception using errcode = '55P03',
+          message = format('%s: another transaction has held the unique key of "%s" for too long', p_function, p_name),
+          hint = 'Push it again later.';
+      end;
+      exit when not exists (select 1 from jsonb_each(v_held) where value = 'null');
+    end loop;
+    select count(*) filter (where v_held ->> id::text = id::text) into v_new from unnest(v_ids) id;
+    if exists (select 1 from jsonb_each(v_held) where value = 'null') then
+      raise exception using errcode = '55P03',
+        message = format('%s: the unique key of "%s" is held by a job that this transaction cannot see', p_function, p_name),
+        hint = 'Use isolation level read committed, or push after the commit.';
+    end if;
+    return query select (v_held ->> id::text)::uuid from unnest(v_ids) with ordinality as u(id, i) order by i;
+  else
+    perform "millrace".push_1(v_ids, array_fill(0, array[v_count]), v_payloads, json_build_array(v_kind), false);
+    return query select unnest(v_ids);
+  end if;
+  if v_new > 0 and coalesce(p_options -> 'wake', 'true') <> 'false' then
+    perform pg_notify('millrace_events', case when coalesce((v_kind ->> 'delay_ms')::float8 > 0,
+      (v_kind ->> 'run_at')::timestamptz > now(), false) then 'l ' else 'r ' end || (v_kind ->> 'queue'));
+  end if;
+end
+$$;
+
+create function "millrace".push(name text, payload jsonb default null, options jsonb default '{}')
+returns uuid language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select id from "millrace".push_sql_1('millrace.push', $1, array[$2], $3) as id
+$$;
+
+create function "millrace".push_many(name text, payloads jsonb[], options jsonb default '{}')
+returns setof uuid language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select id from "millrace".push_sql_1('millrace.push_many', $1, $2, $3) as id
+$$;
+
+create function "millrace".make_partition_1(p_day date) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_name text := 'jobs_history_p' || to_char(p_day, 'YYYYMMDD');
+begin
+  execute format('create table %I.%I (like "millrace".jobs_history including defaults including constraints)', 'millrace', v_name);
+  execute format('create index on %I.%I (id)', 'millrace', v_name);
+  execute format('alter table "millrace".jobs_history attach partition %I.%I for values from (%L) to (%L)', 'millrace', v_name,
+    p_day || ' 00:00:00+00', (p_day + 1) || ' 00:00:00+00');
+exception when duplicate_table then
+  null; -- somebody else was faster
+end
+$$;
+
+create function "millrace".cancel(id uuid, reason text default null)
+returns text language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row record;
+begin
+  begin
+    select * into v_row from "millrace".cancel_1(null, array[$1], left($2, 2000));
+  exception when check_violation then
+    perform "millrace".make_partition_1(("millrace".keep_until(now(), j.keep_s) at time zone 'UTC')::date)
+    from "millrace".jobs j where j.id = $1;
+    select * into v_row from "millrace".cancel_1(null, array[$1], left($2, 2000));
+  end;
+  if v_row.id is null then return 'unknown'; end if;
+  if v_row.outcome = 'requested' then perform pg_notify('millrace_events', 'c ' || $1); end if;
+  if v_row.awaited then perform pg_notify('millrace_events', 'd ' || $1); end if;
+  return v_row.outcome;
+end
+$$;
+
+create function "millrace".grant_producer(role text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  execute format('grant usage on schema "millrace" to %I', $1);
+  execute format('grant execute on function "millrace".push(text, jsonb, jsonb), "millrace".push_many(text, jsonb[], jsonb), "millrace".cancel(uuid, text) to %I', $1);
+end
+$$;
+
+create function "millrace".revoke_producer(role text) returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  execute format('revoke execute on function "millrace".push(text, jsonb, jsonb), "millrace".push_many(text, jsonb[], jsonb), "millrace".cancel(uuid, text) from %I', $1);
+  execute format('revoke usage on schema "millrace" from %I', $1);
+end
+$$;
+
+revoke all on all routines in schema "millrace" from public;

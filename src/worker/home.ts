@@ -1,6 +1,7 @@
 import type { Context } from "../client/context.ts"
 import type { Handler } from "../model/definition.ts"
 import type { JobApp } from "../model/job-app.ts"
+import type { Followed } from "./followed.ts"
 import type { Hooks } from "./hooks.ts"
 
 /** One incarnation of a worker, as statements name it. */
@@ -15,6 +16,7 @@ export interface Home {
   /** As handlers see it. */
   readonly app: JobApp
   readonly hooks: Hooks
+  readonly followed: Followed
   /** How long a handler may go on after its signal fired, ms. */
   readonly grace: number
   identity(): Identity

@@ -45,6 +45,7 @@ export class ProgressKeeper {
       const valid = await saveProgress(db, names, this.#queue, entries)
       for (const { id, token } of entries) {
         const attempt = this.#held.get(id)
+        if (valid.has(id)) this.#home.followed.tell(id)
         if (!valid.has(id) && attempt?.token === token && !attempt.decided) this.#invalid(attempt)
       }
     } catch (error) {

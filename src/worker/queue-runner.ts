@@ -8,6 +8,7 @@ import { ClaimAhead } from "./claim-ahead.ts"
 import { ForeignNames } from "./foreign-names.ts"
 import { Held } from "./held.ts"
 import type { Home, Identity } from "./home.ts"
+import { LogKeeper } from "./log-keeper.ts"
 import { ProgressKeeper } from "./progress.ts"
 import { Promoter } from "./promoter.ts"
 import { Running, type Host } from "./running.ts"
@@ -29,6 +30,7 @@ export class QueueRunner {
   readonly #home: Home
   readonly #host: Host
   readonly #settler: Settler
+  readonly #logs: LogKeeper
   readonly #slots: Slots
   readonly #calls: Calls
   readonly #promoter: Promoter
@@ -49,7 +51,8 @@ export class QueueRunner {
     this.#queue = queue
     this.#ahead = new ClaimAhead(queue.claimAhead)
     this.held = new Held(() => this.#calls.busy || this.#settler.busy)
-    this.#settler = new Settler(home, name, this.held, {
+    this.#logs = new LogKeeper(home, name, (attempt) => this.#lose(attempt))
+    this.#settler = new Settler(home, name, this.held, this.#logs, {
       added: () => this.#calls.pumpSoon(),
       dueIn: (ms) => this.#promoter.within(ms),
     })
@@ -86,8 +89,7 @@ export class QueueRunner {
       app: home.app,
       timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
-      log: (attempt, message, fields) =>
-        home.context.log.info(message, { ...fields, job: attempt.id, name: attempt.name, queue: name }),
+      log: (attempt, ...line) => this.#logs.keep(attempt, ...line),
       complete: (attempt, run, checked) => this.#settler.complete(attempt, run, checked),
     }
   }
@@ -175,6 +177,7 @@ export class QueueRunner {
 
   /** Gives up what is not saved: the database cannot be reached. */
   abandon(): void {
+    this.#logs.abandon()
     this.#calls.abandon()
     this.#settler.abandon()
   }

@@ -6,6 +6,7 @@ import { failure, isMillraceError } from "../model/errors.ts"
 import type { Attempt } from "../model/executor.ts"
 import type { NewJob } from "../model/job.ts"
 import type { JobApp } from "../model/job-app.ts"
+import { jobLog, type JobLog, type LogLevel } from "../model/job-log.ts"
 import { defaultBackoff, type PushOptions } from "../model/job-options.ts"
 import { decide, type AttemptFacts, type Decision, type Report, type StopReason } from "../model/outcome.ts"
 import { checkResult, loadPayload } from "../model/payload.ts"
@@ -20,7 +21,7 @@ export interface Host {
   /** The queue's own time limit, ms. */
   timeout(): number | undefined
   progress(attempt: Running, value: string): void
-  log(attempt: Running, message: string, fields?: Readonly<Record<string, unknown>>): void
+  log(attempt: Running, level: LogLevel, message: string, fields: object | undefined): void
   complete(attempt: Running, run: (tx: Transaction) => unknown, checked: boolean): Promise<unknown>
 }
 
@@ -58,6 +59,7 @@ export class Running implements Attempt {
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
   #progress: string | undefined
+  #log: JobLog | undefined
   /** Its schema refuses the stored payload. */
   #refused = false
   #deadline: number | undefined
@@ -187,8 +189,11 @@ export class Running implements Attempt {
     this.#host.progress(this, this.#progress)
   }
 
-  log(message: string, fields?: Readonly<Record<string, unknown>>): void {
-    if (!this.decided) this.#host.log(this, message, fields)
+  /** Made when first asked for, like the signal. */
+  get log(): JobLog {
+    return (this.#log ??= jobLog((level, message, fields) => {
+      if (!this.decided) this.#host.log(this, level, message, fields)
+    }))
   }
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {

@@ -5,6 +5,7 @@ import type { Ended } from "../model/plugin.ts"
 import type { CycleSummary } from "../postgres/jobs.ts"
 import type { Held } from "./held.ts"
 import type { Home } from "./home.ts"
+import type { LogKeeper } from "./log-keeper.ts"
 import type { Running } from "./running.ts"
 import { SettleLane } from "./settle-lane.ts"
 import { accepted, Settlements, type Unsettled } from "./settlements.ts"
@@ -26,13 +27,15 @@ export class Settler {
   readonly settlements = new Settlements()
   readonly #home: Home
   readonly #held: Held
+  readonly #logs: LogKeeper
   readonly #lane: SettleLane
   readonly #events: SettlerEvents
   #checking = 0
 
-  constructor(home: Home, queue: string, held: Held, events: SettlerEvents) {
+  constructor(home: Home, queue: string, held: Held, logs: LogKeeper, events: SettlerEvents) {
     this.#home = home
     this.#held = held
+    this.#logs = logs
     this.#events = events
     this.#lane = new SettleLane({
       home,
@@ -72,7 +75,7 @@ export class Settler {
         },
       )
     }
-    this.#forget(attempt)
+    void this.#forget(attempt)
   }
 
   #checkResult(attempt: Running, value: unknown): void {
@@ -101,7 +104,14 @@ export class Settler {
       })
     }
     const one = { attempt, settlement: attempt.settlement(decision) }
-    if (this.#needsLane(attempt, decision)) this.#lane.add(one)
+    const saved = this.#logs.save(attempt)
+    // What it wrote is stored first: once a claim is settled, nothing more can be written for it.
+    if (saved) void saved.then(() => this.#send(one, decision))
+    else this.#send(one, decision)
+  }
+
+  #send(one: Unsettled, decision: Decision): void {
+    if (this.#needsLane(one.attempt, decision)) this.#lane.add(one)
     else {
       this.settlements.add(one)
       this.#events.added()
@@ -120,9 +130,11 @@ export class Settler {
 
   /** The database has answered: these outcomes are recorded, or were not this worker's to record any more. */
   confirmed(batch: readonly Unsettled[], summary: CycleSummary): void {
-    const { notices, log } = this.#home.context
+    const { context, followed } = this.#home
+    const { notices, log } = context
     for (const { attempt, settlement } of batch) {
       this.#held.remove(attempt)
+      followed.tell(attempt.id)
       if (settlement.delayMs !== undefined) this.#events.dueIn(settlement.delayMs)
     }
     for (const [id] of summary.stale ?? [])
@@ -138,7 +150,12 @@ export class Settler {
     if (attempt.decided || attempt.completed) throw leaseLost(attempt)
     this.#checking += 1
     try {
-      const { value, awaited } = await completeIn(this.#home, attempt, run, checked)
+      const saved = async (tx: Transaction) => {
+        const returned = await run(tx)
+        await this.#logs.save(attempt)
+        return returned
+      }
+      const { value, awaited } = await completeIn(this.#home, attempt, saved, checked)
       attempt.completed = true
       this.#tellCompleted(attempt, awaited)
       return value
@@ -148,14 +165,17 @@ export class Settler {
   }
 
   #tellCompleted(attempt: Running, awaited: readonly string[]): void {
-    const { context, hooks } = this.#home
+    const { context, followed, hooks } = this.#home
+    followed.tell(attempt.id)
     const ended: Ended = { job: attempt, state: "succeeded" }
     hooks.saved?.([ended])
     for (const about of awaited) context.notices.send({ kind: "done", about })
     for (const job of attempt.pushes) context.notices.send({ kind: job.later ? "later" : "ready", about: job.queue })
   }
 
-  #forget(attempt: Running): void {
+  /** It was settled with its transaction; what it wrote afterwards is still its own. */
+  async #forget(attempt: Running): Promise<void> {
+    await this.#logs.save(attempt)
     this.#held.remove(attempt)
     this.#held.check()
   }

@@ -2,6 +2,7 @@ import type { Context } from "../client/context.ts"
 import { retentionsInUse } from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import { dropExpiredPartitions, ensurePartitions } from "../postgres/history.ts"
+import { cleanLogs } from "../postgres/logs.ts"
 import { undeclaredQueues } from "../postgres/queues.ts"
 import { recover, recoverOrphans, type RecoveredRow } from "../postgres/workers.ts"
 
@@ -49,11 +50,12 @@ async function healed<T>({ db, names }: Context, run: () => Promise<T>): Promise
   }
 }
 
-/** Keeps partitions ahead of these retentions (seconds) and drops those whose every row may go. */
+/** Keeps partitions ahead of these retentions (seconds), drops those whose every row may go, and lines of jobs that went. */
 export async function tendHistory({ db, names, log }: Context, retentions: Iterable<number>): Promise<void> {
   await ensurePartitions(db, names, retentions)
   const dropped = await dropExpiredPartitions(db, names)
   if (dropped.length > 0) log.info("expired history was dropped", { partitions: dropped })
+  while ((await cleanLogs(db, names, atOnce)).looked === atOnce);
 }
 
 /** Warns once per queue that has jobs but no row. */

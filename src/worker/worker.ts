@@ -2,16 +2,16 @@ import { randomUUID } from "node:crypto"
 import { context as contextOf, type Context } from "../client/context.ts"
 import type { Millrace } from "../client/millrace.ts"
 import { deferred } from "../lib/deferred.ts"
-import { describe } from "../lib/error.ts"
 import type { OptionsOutput } from "../lib/options.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
 import type { Handler } from "../model/definition.ts"
 import type { ExecutorEntry } from "../model/executor.ts"
-import { handlersIn, registryOf, type Registry } from "../model/handlers.ts"
+import { registryOf, type Registry } from "../model/handlers.ts"
 import { checkName } from "../model/name.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
+import { announceDefinitions } from "../postgres/definitions.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
@@ -19,8 +19,11 @@ import { verdict } from "../postgres/sqlstate.ts"
 import type { Notice } from "../postgres/notify.ts"
 import { Cancels } from "./cancels.ts"
 import { Executors } from "./executors.ts"
+import { Followed } from "./followed.ts"
+import { announcedBy } from "./handlers.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
+import { loadHandlers } from "./load-handlers.ts"
 import { Membership } from "./membership.ts"
 import { parseWorker, type workerOptions, type WorkerOptions } from "./options.ts"
 import { automaticTags } from "./placement.ts"
@@ -56,6 +59,7 @@ export class Worker implements AsyncDisposable {
   readonly #membership: Membership
   readonly #queues: QueueSet
   readonly #cancels: Cancels
+  readonly #followed: Followed
   readonly #timers = new Timers()
   readonly #undeclared = new Set<string>()
   readonly #stopped = deferred<boolean>()
@@ -84,6 +88,7 @@ export class Worker implements AsyncDisposable {
       lost: () => this.#queues.all().forEach((runner) => runner.loseAll()),
       entered: () => this.#queues.active().forEach((runner) => runner.wake()),
     })
+    this.#followed = new Followed(this.#context.notices)
     const executors = new Map(Object.entries({ ...parts.executors, ...options.executors }))
     this.#executors = new Executors(this.#context, executors, () => this.#registry.values())
     this.#queues = new QueueSet(this.#home(app), this.tags, this.#executors, () => this.#queuesLoaded())
@@ -96,6 +101,7 @@ export class Worker implements AsyncDisposable {
       context: this.#context,
       app,
       hooks: joinHooks(this.#options.plugins, log),
+      followed: this.#followed,
       grace: this.#options.grace,
       identity: () => ({ incarnation: this.#membership.incarnation, id: this.id }),
       handlerOf: (name) => this.#registry.get(name),
@@ -172,7 +178,7 @@ export class Worker implements AsyncDisposable {
   async #prepare(): Promise<void> {
     const { db, names, queues } = this.#context
     await requireMigrated(db, names)
-    this.#registry = registryOf(await this.#handlers())
+    this.#registry = registryOf(await loadHandlers(this.#options.handlers, this.#load))
     const listed = queues.map((queue) => parseQueue(queue))
     const handled = [...this.#registry.values()].map((handler) => handler.definition.defaults.queue)
     const named = ["default", ...handled].filter((name) => !listed.some((queue) => queue.name === name))
@@ -181,22 +187,7 @@ export class Worker implements AsyncDisposable {
       await declareQueue(db, names, queue, false)
     }
     await ensurePartitions(db, names, this.#retentions())
-  }
-
-  /** Those that were given, and those of the modules. */
-  async #handlers(): Promise<Handler[]> {
-    const found = this.#options.handlers.map(async (source) => {
-      if (!(source instanceof URL)) return [source]
-      const exported = await this.#load(source.href).catch((error: unknown) => {
-        throw failure(
-          "MILLRACE_BAD_MODULE",
-          `Worker.handlers: ${source.href} could not be loaded: ${describe(error)}`,
-          error,
-        )
-      })
-      return handlersIn(exported, source.href)
-    })
-    return (await Promise.all(found)).flat()
+    await announceDefinitions(db, names, this.id, announcedBy(this.#registry))
   }
 
   #retentions(): number[] {
@@ -222,6 +213,7 @@ export class Worker implements AsyncDisposable {
     if (kind === "ready") this.#queues.get(about)?.wake()
     else if (kind === "later") this.#queues.get(about)?.wakeLater()
     else if (kind === "queue") void this.#queues.reload()
+    else if (kind === "follow") this.#followed.heard(about)
     else if (kind === "cancel") this.#cancels.heard(about)
   }
 

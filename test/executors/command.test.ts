@@ -73,13 +73,10 @@ describe("command", () => {
   })
 
   test("lines of its standard error are the job's log", async () => {
-    const { app, log } = await start()
+    const { app } = await start()
     const job = await app.push(run, { do: "log" })
     expect(await job.result({ timeout: "20s" })).toBeUndefined()
-    expect(log.lines.map(({ message }) => message).filter((line) => line.endsWith(" line"))).toEqual([
-      "first line",
-      "second line",
-    ])
+    expect((await job.logs()).map(({ message }) => message)).toEqual(["first line", "second line"])
   })
 
   test.each([

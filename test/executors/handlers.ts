@@ -53,6 +53,7 @@ export default [
   jobs.telling.handler(async (_, job) => {
     job.progress({ half: 0.5 })
     job.log("on my way", { step: 1 })
+    job.log.warn("slowly")
     await stopped(job.signal).catch(() => {})
   }),
   jobs.noting.handler(({ fail }, job) => {

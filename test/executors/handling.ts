@@ -62,11 +62,15 @@ export function handling({ queue, worker = {} }: Place): void {
   })
 
   test("progress and log lines arrive while the job runs", async () => {
-    const { app, log } = await start()
+    const { app } = await start()
     const job = await app.push(jobs.telling)
     await until(async () => (await job.get())?.progress !== undefined)
     expect(await job.get()).toMatchObject({ state: "running", progress: { half: 0.5 } })
-    await until(() => log.lines.some(({ message, fields }) => message === "on my way" && fields?.step === 1))
+    await until(async () => (await job.logs()).length === 2)
+    expect(await job.logs()).toMatchObject([
+      { n: 1, attempt: 1, level: "info", message: "on my way", fields: { step: 1 } },
+      { n: 2, attempt: 1, level: "warn", message: "slowly", fields: {} },
+    ])
     await job.cancel()
   })
 
