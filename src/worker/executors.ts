@@ -1,8 +1,11 @@
 import type { Context } from "../client/context.ts"
+import { abortableSleep } from "../lib/signal.ts"
 import { openExecutor, type Executor, type ExecutorEntry } from "../model/executor.ts"
 import type { Handler } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
 import type { ParsedQueue, QueueRecord } from "../model/queue.ts"
+
+const closeWithin = 10_000
 
 /** The executors of a worker: which it knows by name, and those that are open for its queues. */
 export class Executors {
@@ -84,18 +87,25 @@ export class Executors {
     while (this.#starting.size > 0) await Promise.all(this.#starting.values())
   }
 
-  /** Ends what was started and not taken. */
+  /** Ends what was started and is not wanted any more: its queue has changed meanwhile. */
   async closeRest(): Promise<void> {
-    await this.settled()
-    await Promise.all(Array.from(this.#started.values(), (executor) => this.close(executor)))
+    const rest = [...this.#started.values()]
     this.#started.clear()
+    await Promise.all(rest.map((executor) => this.close(executor)))
   }
 
+  /** Never throws, and waits for no executor for ever. */
   async close(executor: Executor): Promise<void> {
+    const late = new AbortController()
+    const patience = abortableSleep(closeWithin, late.signal).then((over) => {
+      if (over) throw new Error(`it did not close within ${closeWithin} ms`)
+    })
     try {
-      await executor.close?.()
+      await Promise.race([executor.close?.(), patience])
     } catch (error) {
       this.#context.log.error("an executor could not be closed", { error: String(error) })
+    } finally {
+      late.abort()
     }
   }
 }

@@ -73,6 +73,7 @@ export class QueueSet {
     const here = new Map(rows.filter((queue) => runsHere(queue, this.#tags)).map((queue) => [queue.name, queue]))
     for (const [name, runner] of this.#runners) if (!here.has(name)) this.#leave(runner)
     for (const queue of here.values()) this.#place(queue)
+    void this.#executors.closeRest()
     if (here.size === 0)
       this.#once("nothing", () =>
         log.warn("no queue's tags match this worker's tags, so it runs nothing", { tags: this.#tags }),
@@ -158,6 +159,7 @@ export class QueueSet {
   /** Ends the executors, with whatever still runs on them. */
   async close(): Promise<void> {
     await Promise.all(this.all().map((runner) => this.#executors.close(runner.executor)))
+    await this.#executors.settled()
     await this.#executors.closeRest()
   }
 }
