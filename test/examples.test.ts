@@ -27,7 +27,25 @@ async function run(example: string): Promise<string> {
 
 const expected: Record<string, string> = {
   "quick-start": "hello Ada, attempt 1\n",
+  "module-function": "report of May\nfailed there is no function reports.weekly\n",
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
+  "seeds/002-creating-a-worker": "running [ 'default' ]\n",
+  "seeds/002-worker-tags": [
+    "* hostname=… worker_id=… runtime=… arch=… os=…",
+    "plain: [] [ \"no queue's tags match this worker's tags, so it runs nothing\" ]",
+    "gpu: [ 'gpu_jobs' ]",
+    "trained mill on gpu",
+    "",
+  ].join("\n"),
+  "seeds/002-complete-worker": "worker-1 [ 'default', 'high_priority', 'low_priority' ]\npaged Ada\n",
+  "seeds/004-custom-executor": "hello world\nfailed 2 broken\n",
+  "serial-printer": [
+    "paused: waits",
+    "cube: { lines: 4 }",
+    "vase: cancelled true true false",
+    "boat: the printer stalled at STALL /dev/null",
+    "",
+  ].join("\n"),
   "web-server": '202 succeeded {"bytes":7}\n',
   "when-it-fails": [
     "reached Ada at attempt 3",
@@ -44,7 +62,10 @@ test.each(Object.keys(expected))("the example %s runs and prints what it says", 
 })
 
 test("every example has its expected output here", () => {
-  const files = fs.readdirSync(path.join(root, "examples")).filter((name) => name.endsWith(".ts"))
+  const folders = ["", "seeds/"]
+  const files = folders.flatMap((folder) =>
+    fs.readdirSync(path.join(root, "examples", folder)).flatMap((name) => (name.endsWith(".ts") ? folder + name : [])),
+  )
   expect(files.map((name) => name.replace(/\.ts$/, "")).sort()).toEqual(Object.keys(expected).sort())
 })
 
