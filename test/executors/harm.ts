@@ -1,7 +1,8 @@
 // What a job may do to its thread or process without harm to anybody else.
 import fs from "node:fs"
 import type { QueueOptions } from "millrace"
-import { expect, test } from "vitest"
+import type { ExecutorEntry } from "millrace/worker"
+import { expect, onTestFinished, test } from "vitest"
 import { startApp, until } from "../support/start-app.ts"
 import { scratchFile, written } from "./conformance.ts"
 import { handlers } from "./handling.ts"
@@ -11,9 +12,11 @@ export interface Harmed {
   readonly queue: Omit<QueueOptions, "name">
   /** Ways to end that this one survives, with what is told. */
   readonly crashes: Readonly<Record<string, RegExp>>
+  /** With the init module of the tests. */
+  readonly withInit: ExecutorEntry
 }
 
-export function harm({ queue, crashes }: Harmed): void {
+export function harm({ queue, crashes, withInit }: Harmed): void {
   const start = (more: Partial<QueueOptions> = {}) =>
     startApp({ queues: [{ ...queue, ...more, name: "work" }], handlers, grace: "200ms" })
 
@@ -77,6 +80,37 @@ export function harm({ queue, crashes }: Harmed): void {
     await job.cancel()
     expect(await app.wait([job], { timeout: "20s" })).toMatchObject([{ state: "cancelled" }])
     expect(await sql("select * from $schema.bookings")).toEqual([])
+  })
+
+  test("two jobs compute at the same time", async () => {
+    const { app } = await start({ concurrency: 2 })
+    const [one, other] = [scratchFile(), scratchFile()]
+    const meeting = [
+      await app.push(jobs.crashing, { how: `meet ${other}`, file: one }),
+      await app.push(jobs.crashing, { how: `meet ${one}`, file: other }),
+    ]
+    for (const job of meeting) expect(await job.result({ timeout: "20s" })).toBe("met")
+  })
+
+  test("one is ready before its queue is claimed from, and the next ones start when they are needed", async () => {
+    const file = scratchFile()
+    process.env.MILLRACE_TEST_FILE = file
+    onTestFinished(() => void delete process.env.MILLRACE_TEST_FILE)
+    const { app } = await startApp({
+      queues: [{ ...queue, name: "work", concurrency: 2 }],
+      handlers,
+      executors: { [queue.executor!]: withInit },
+    })
+    const started = () => written(file)!.split("\n").length - 1
+    expect(started()).toBe(1)
+    for (let n = 0; n < 3; n++) await (await app.push(jobs.echo, n)).result({ timeout: "20s" })
+    expect(started()).toBe(1)
+    const obeying = scratchFile()
+    const busy = await app.push(jobs.behave, { do: "obey", file: obeying })
+    await until(() => written(obeying) !== undefined)
+    await (await app.push(jobs.echo, 1)).result({ timeout: "20s" })
+    expect(started()).toBe(2)
+    await busy.cancel()
   })
 
   test("each job has its thread or process to itself, and uses it again after its end", async () => {

@@ -1,3 +1,4 @@
+import os from "node:os"
 import { processExecutor } from "millrace/worker"
 import { describe, expect, test } from "vitest"
 import { startApp } from "../support/start-app.ts"
@@ -18,6 +19,7 @@ describe("process", () => {
   handling({ queue })
   harm({
     queue,
+    withInit: processExecutor({ init: new URL("./init.ts", import.meta.url) }),
     crashes: {
       exit: /exit code 3/,
       abort: /SIGABRT/,
@@ -31,6 +33,20 @@ describe("process", () => {
     const job = await app.push(crashing, { how: "buffers" })
     const [record] = await app.wait([job], { timeout: "20s" })
     expect(record).toMatchObject({ state: "failed", errors: [{ code: "MILLRACE_MEMORY_LIMIT" }] })
+  })
+
+  test("its default concurrency fits the machine", () => {
+    const executor = processExecutor()({
+      name: "work",
+      concurrency: undefined,
+      options: {},
+      memoryLimit: undefined,
+      modules: [],
+      app: undefined,
+      maxPayload: 1,
+      log: console,
+    })
+    expect(executor.defaultConcurrency).toBe(os.availableParallelism())
   })
 
   test("the init module is run once in each process, before the handlers", async () => {

@@ -1,3 +1,4 @@
+import os from "node:os"
 import { threadExecutor } from "millrace/worker"
 import { describe, expect, test } from "vitest"
 import { startApp } from "../support/start-app.ts"
@@ -18,11 +19,26 @@ describe("thread", () => {
   handling({ queue })
   harm({
     queue,
+    withInit: threadExecutor({ init: new URL("./init.ts", import.meta.url) }),
     crashes: {
       exit: /exit code 3/,
       uncaught: /nobody catches me/,
       rejection: /nobody catches me either/,
     },
+  })
+
+  test("its default concurrency fits the machine", () => {
+    const executor = threadExecutor()({
+      name: "work",
+      concurrency: undefined,
+      options: {},
+      memoryLimit: undefined,
+      modules: [],
+      app: undefined,
+      maxPayload: 1,
+      log: console,
+    })
+    expect(executor.defaultConcurrency).toBe(Math.min(32, os.availableParallelism() + 4))
   })
 
   test("the init module is run once in each thread, before the handlers", async () => {
