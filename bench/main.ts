@@ -11,6 +11,7 @@ import type { Measurement, Options, Run, Scenario } from "./scenario.ts"
 import { claim } from "./scenarios/claim.ts"
 import { drain } from "./scenarios/drain.ts"
 import { enqueue } from "./scenarios/enqueue.ts"
+import { executors } from "./scenarios/executors.ts"
 import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
@@ -19,7 +20,17 @@ import { steady } from "./scenarios/steady.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
 
-const scenarios: Record<string, Scenario> = { enqueue, drain, latency, steady, serial, held, claim, find }
+const scenarios: Record<string, Scenario> = {
+  enqueue,
+  drain,
+  latency,
+  steady,
+  serial,
+  held,
+  claim,
+  find,
+  executors,
+}
 
 /** No single measurement may last longer; `--seconds` adds to it. */
 const LIMIT = 15 * 60
@@ -37,7 +48,7 @@ interface Command {
 }
 
 function usage(): string {
-  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}`)
+  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
   return `usage: npm run bench -- <scenario> [options]
 
 ${lines.join("\n")}
@@ -46,7 +57,7 @@ ${lines.join("\n")}
   --peer-only      the peer alone
   --json           one JSON object on stdout instead of the table
   --runs N         rounds, of which medians are taken
-  --jobs N         jobs of drain, latency and serial; jobs waiting in claim
+  --jobs N         jobs of drain, latency, serial and executors (through a queue); jobs waiting in claim
   --seconds N      duration of steady, held and each part of enqueue
   --processes N    worker processes of drain
   --unanalysed     drain, serial and held: no planner statistics about the backlog

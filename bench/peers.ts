@@ -9,12 +9,15 @@ import { promisify } from "node:util"
 import { root } from "./root.ts"
 import type { PeerName } from "./side.ts"
 
-const pinned: Record<PeerName, string> = { "graphile-worker": "0.18.0", "pg-boss": "12.38.0" }
+/** Piscina is measured inside the scenario `executors`, and has no side. */
+type Installed = PeerName | "piscina"
+
+const pinned: Record<Installed, string> = { "graphile-worker": "0.18.0", "pg-boss": "12.38.0", piscina: "5.3.2" }
 
 const INSTALL_LIMIT = 5 * 60_000
 
 /** Installs a peer unless it is there already. */
-export async function installPeer(name: PeerName): Promise<void> {
+export async function installPeer(name: Installed): Promise<void> {
   const folder = folderOf(name)
   if (existsSync(folder)) return
   process.stderr.write(`installing ${name} ${pinned[name]}\n`)
@@ -38,24 +41,25 @@ async function npmInstall(folder: string, spec: string): Promise<void> {
 }
 
 /** The peer's module, untyped: each side declares the little it uses. */
-export function importPeer(name: PeerName): Promise<unknown> {
+export function importPeer(name: Installed): Promise<unknown> {
   return import(pathToFileURL(requireFrom(name).resolve(name)).href)
 }
 
-export function peerVersions(name: PeerName): Record<string, string> {
-  return { [name]: installedVersion(name, name), pg: installedVersion(name, "pg") }
+export function peerVersions(name: Installed): Record<string, string> {
+  const own = { [name]: installedVersion(name, name) }
+  return name === "piscina" ? own : { ...own, pg: installedVersion(name, "pg") }
 }
 
-function installedVersion(peer: PeerName, name: string): string {
+function installedVersion(peer: Installed, name: string): string {
   const file = join(folderOf(peer), "node_modules", name, "package.json")
   const { version } = JSON.parse(readFileSync(file, "utf8")) as { version: string }
   return version
 }
 
-function requireFrom(name: PeerName): NodeJS.Require {
+function requireFrom(name: Installed): NodeJS.Require {
   return createRequire(join(folderOf(name), "package.json"))
 }
 
-function folderOf(name: PeerName): string {
+function folderOf(name: Installed): string {
   return join(root, "bench", ".peers", `${name}-${pinned[name]}`)
 }

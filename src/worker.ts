@@ -1,19 +1,27 @@
 import type { Millrace } from "./client/millrace.ts"
 import { asyncExecutor } from "./executors/async.ts"
+import { commandExecutor } from "./executors/command.ts"
+import { loadModule } from "./executors/module.ts"
+import { processExecutor } from "./executors/process.ts"
+import { threadExecutor } from "./executors/thread.ts"
 import type { WorkerOptions } from "./worker/options.ts"
 import { Worker as BareWorker } from "./worker/worker.ts"
 
-export type { Attempt, Executor } from "./model/executor.ts"
+export type { CommandOptions } from "./executors/command.ts"
+export type { ProcessOptions } from "./executors/process.ts"
+export type { ThreadOptions } from "./executors/thread.ts"
+export type { Attempt, Executor, ExecutorEntry, ExecutorQueue, Limit } from "./model/executor.ts"
 export type { Report } from "./model/outcome.ts"
 export type { Ended, Plugin } from "./model/plugin.ts"
 export type { RunningJob } from "./model/running-job.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export type { WorkerState } from "./worker/worker.ts"
-export { asyncExecutor }
+export { asyncExecutor, commandExecutor, processExecutor, threadExecutor }
 
-/** The worker's side of Millrace, with the built-in executors. */
+/** The worker's side of Millrace, with the built-in executors; `command` only where it is registered. */
 export class Worker extends BareWorker {
   constructor(app: Millrace, options: WorkerOptions = {}) {
-    super(app, options, { async: asyncExecutor() })
+    const executors = { async: asyncExecutor, thread: threadExecutor(), process: processExecutor() }
+    super(app, options, { executors, load: loadModule })
   }
 }

@@ -42,7 +42,25 @@ const expected: Record<string, string> = {
     "",
   ].join("\n"),
   "quick-start": "hello Ada, attempt 1\n",
+  "module-function": "report of May\nfailed there is no function reports.weekly\n",
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
+  "seeds/002-creating-a-worker": "running [ 'default' ]\n",
+  "seeds/002-worker-tags": [
+    "* hostname=… worker_id=… runtime=… arch=… os=…",
+    "plain: [] [ \"no queue's tags match this worker's tags, so it runs nothing\" ]",
+    "gpu: [ 'gpu_jobs' ]",
+    "trained mill on gpu",
+    "",
+  ].join("\n"),
+  "seeds/002-complete-worker": "worker-1 [ 'default', 'high_priority', 'low_priority' ]\npaged Ada\n",
+  "seeds/004-custom-executor": "hello world\nfailed 2 broken\n",
+  "serial-printer": [
+    "paused: waits",
+    "cube: { lines: 4 }",
+    "vase: cancelled true true false",
+    "boat: the printer stalled at STALL /dev/null",
+    "",
+  ].join("\n"),
   "web-server": '202 succeeded {"bytes":7}\n',
   "when-it-fails": [
     "reached Ada at attempt 3",
@@ -60,9 +78,12 @@ test.each(Object.keys(expected))("the example %s runs and prints what it says", 
 
 test("every example has its expected output here", () => {
   const modules = ["app.ts"] // for the command line, whose tests use it
-  const files = fs
-    .readdirSync(path.join(root, "examples"))
-    .filter((name) => name.endsWith(".ts") && !modules.includes(name))
+  const folders = ["", "seeds/"]
+  const files = folders.flatMap((folder) =>
+    fs
+      .readdirSync(path.join(root, "examples", folder))
+      .flatMap((name) => (name.endsWith(".ts") && !modules.includes(name) ? folder + name : [])),
+  )
   expect(files.map((name) => name.replace(/\.ts$/, "")).sort()).toEqual(Object.keys(expected).sort())
 })
 

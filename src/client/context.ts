@@ -1,4 +1,5 @@
 import type { Database } from "../model/database.ts"
+import type { AppRecipe } from "../model/executor.ts"
 import type { Logger } from "../model/log.ts"
 import type { QueueOptions } from "../model/queue.ts"
 import type { Names } from "../postgres/sql.ts"
@@ -15,6 +16,8 @@ export interface Context {
   readonly pusher: Pusher
   readonly waiter: Waiter
   readonly queues: readonly QueueOptions[]
+  /** How another thread or process makes an app like this one; undefined with a pool of the caller's. */
+  readonly recipe: AppRecipe | undefined
   /** Bytes of JSON text. */
   readonly maxPayload: number
 }

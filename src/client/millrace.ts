@@ -1,10 +1,22 @@
-import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import {
+  boolean,
+  duration,
+  integer,
+  list,
+  parseOptions,
+  text,
+  value,
+  type OptionsInput,
+  type OptionsOutput,
+} from "../lib/options.ts"
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
 import { preparePush, type Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
+import type { AppRecipe } from "../model/executor.ts"
 import type { JobFilter } from "../model/filter.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
+import type { PushArguments } from "../model/job-app.ts"
 import { parseMoment, type PushOptions } from "../model/job-options.ts"
 import { consoleLogger, guarded as guardedLogger, silent, type Logger } from "../model/log.ts"
 import { declareOptions, parseQueue, unknownQueue, type QueueOptions, type QueueRecord } from "../model/queue.ts"
@@ -128,11 +140,6 @@ function placeOf(given: IndexedPath): JsonPath {
   return { field, path: pathOf(field, (given as Record<string, string>)[field]!) }
 }
 
-/** The payload may be left out where the definition allows undefined. */
-type PushArguments<Input, Options> = undefined extends Input
-  ? [payload?: Input, options?: Options]
-  : [payload: Input, options?: Options]
-
 /** The application's side of Millrace: push jobs, find them, wait for them, manage queues. Runs nothing by itself. */
 export class Millrace implements AsyncDisposable {
   /** @internal */
@@ -156,6 +163,7 @@ export class Millrace implements AsyncDisposable {
       pusher: new Pusher(db, all, notices, options.pushTimeout),
       waiter: new Waiter(db, all, notices),
       queues: options.queues,
+      recipe: recipeOf(options),
       maxPayload: options.maxPayload,
     }
   }
@@ -491,6 +499,26 @@ function guarded(db: Database, closed: () => boolean): Database {
       return db.transaction(run).catch((error: unknown) => {
         throw unreachable(error) ? notConnected(error) : error
       })
+    },
+  }
+}
+
+/** For handlers in other threads and processes: the same installation, with few connections, and silent. */
+function recipeOf(options: OptionsOutput<typeof millraceOptions>): AppRecipe | undefined {
+  const { dsn, schema, name, notifications, maxPayload, queryTimeout, pushTimeout } = options
+  if (dsn === undefined) return undefined
+  return {
+    module: import.meta.url,
+    options: {
+      dsn,
+      schema,
+      name,
+      notifications,
+      maxPayload,
+      queryTimeout,
+      pushTimeout,
+      maxConnections: 2,
+      logger: false,
     },
   }
 }

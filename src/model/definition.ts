@@ -40,6 +40,8 @@ export interface BatchOptions {
 export interface Handler {
   readonly definition: AnyDefinition
   readonly batchSize: number | undefined
+  /** URL of the module that exports it; undefined for one written in the program of the worker. */
+  readonly module?: string
   /** Runs one job, or one batch: one entry per job is returned. */
   run(jobs: readonly BatchedJob<never, never>[]): Awaitable<unknown>
 }

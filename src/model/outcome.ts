@@ -42,10 +42,39 @@ export const isDirective = (value: unknown): value is Directive =>
   typeof value === "object" && value !== null && directive in value
 
 /** What an executor reports about one attempt. */
-export type Report = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown }
+export type Report =
+  | {
+      readonly ok: true
+      readonly value: unknown
+      /** The value went through the result's schema already. */
+      readonly checked?: boolean
+    }
+  | {
+      readonly ok: false
+      readonly error: unknown
+      /** Trying again is of no use. */
+      readonly final?: boolean
+      /** What the definition's `onError` said, where it was asked already, with the error as it was thrown. */
+      readonly policy?: Directive | null
+    }
 
 /** Why an attempt's signal fired. */
 export type StopReason = "cancel" | "timeout" | "shutdown" | "lease"
+
+/** A directive as plain data, to be sent to another thread or process. */
+export interface PackedDirective {
+  readonly kind: Directive[typeof directive]
+  readonly delayMs?: number
+}
+
+export const packDirective = ({ [directive]: kind, delayMs }: Directive): PackedDirective =>
+  delayMs === undefined ? { kind } : { kind, delayMs }
+
+export const unpackDirective = ({ kind, delayMs }: PackedDirective, reason?: unknown): Directive => ({
+  [directive]: kind,
+  ...(delayMs !== undefined && { delayMs }),
+  ...(reason !== undefined && { reason }),
+})
 
 /** What a definition's `onError` is told about the attempt that failed. */
 export interface FailedAttempt {
@@ -99,19 +128,28 @@ export function decide(facts: AttemptFacts, report: Report, random: () => number
     case "cancel":
       return { state: "cancelled", charge: 1, error: errorRecord(report.error, facts.attempt) }
     default:
-      return failed(facts, report.error, random)
+      return failed(judging(facts, report), report.error, random)
   }
 }
 
+/** The facts as the report would have them judged. */
+function judging(facts: AttemptFacts, { final, policy }: Report & { ok: false }): AttemptFacts {
+  if (final) return { ...facts, maxAttempts: 0, onError: undefined }
+  return policy === undefined ? facts : { ...facts, onError: () => policy ?? undefined }
+}
+
 function failed(facts: AttemptFacts, error: unknown, random: () => number): Decision {
-  const verdict = policy(facts, error)
+  const verdict = policyOf(facts.onError, error)
   return verdict.directive ? obey(facts, verdict.directive, random, verdict.error) : again(facts, verdict.error, random)
 }
 
 /** Asks the definition's policy; a policy that throws is reported with the error it was asked about. */
-function policy(facts: AttemptFacts, error: unknown): { directive?: Directive; error: unknown } {
+export function policyOf(
+  onError: AttemptFacts["onError"],
+  error: unknown,
+): { readonly directive?: Directive; readonly error: unknown } {
   try {
-    const answer = facts.onError?.(error)
+    const answer = onError?.(error)
     return isDirective(answer) ? { directive: answer, error } : { error }
   } catch (broken) {
     return {

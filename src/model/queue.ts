@@ -1,6 +1,18 @@
 import { checkGlob } from "../lib/glob.ts"
 import { encodeJson } from "../lib/json.ts"
-import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import { bytes, type Bytes } from "../lib/bytes.ts"
+import {
+  boolean,
+  duration,
+  integer,
+  list,
+  parseOptions,
+  text,
+  value,
+  type OptionsInput,
+  type OptionSpec,
+} from "../lib/options.ts"
+import { checkBuiltIn } from "./built-in-executors.ts"
 import { failure } from "./errors.ts"
 import { checkName } from "./name.ts"
 
@@ -8,6 +20,12 @@ const tagPattern = value<string>({
   type: "glob",
   doc: "A glob over worker tags.",
   check: (pattern) => (typeof pattern === "string" ? checkGlob(pattern) : "must be text"),
+})
+
+const memory: OptionSpec<Bytes, number | undefined> = Object.freeze({
+  type: "bytes",
+  doc: 'Most memory that a job may take, where its executor can tell: a number of bytes, or text such as "512mb".',
+  parse: (given: Bytes, where: string) => bytes(given, where) || undefined,
 })
 
 /** The options of a queue, as they stand in its row. */
@@ -20,8 +38,19 @@ export const queueOptions = {
     max: 100_000,
     doc: "Jobs that one worker runs at a time. Default: the executor's (async 100).",
   }),
-  /** Where handlers run: `async`, or a name that workers register. */
-  executor: text({ default: "async", doc: "Where handlers run: `async`, or a name that workers register." }),
+  /** Where handlers run: `async`, `thread`, `process`, or a name that workers register. */
+  executor: text({
+    default: "async",
+    doc: "Where handlers run: `async`, `thread`, `process`, or a name that workers register.",
+  }),
+  /** Longest time of one attempt, whatever longer one its job asks for. Default none. */
+  timeout: duration({
+    min: 1,
+    max: 2_147_483_647,
+    doc: "Longest time of one attempt, whatever longer one its job asks for. Default none.",
+  }),
+  /** Most memory of one job: of its process, or of its thread's JavaScript heap. Bytes, or text such as `"512mb"`. */
+  memoryLimit: memory,
   /** Passed to the executor. */
   executorOptions: value<Readonly<Record<string, unknown>>>({
     type: "object",
@@ -56,6 +85,9 @@ export type QueueOptions = OptionsInput<typeof queueOptions>
 
 const hints = {
   polling_interval: "pollInterval",
+  time_limit: "timeout",
+  timeLimit: "timeout",
+  memory_limit: "memoryLimit",
   executor_options: "executorOptions",
   limit: "concurrency",
   rate_limit: "Rate limits are not part of this release.",
@@ -64,11 +96,12 @@ const hints = {
 /**
  * Checks and fills in a queue's options; a bare string is a queue with every default.
  *
- * @throws MILLRACE_BAD_NAME, MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION.
+ * @throws MILLRACE_BAD_NAME, MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION, MILLRACE_LIMIT_REFUSED.
  */
 export function parseQueue(given: QueueOptions | string) {
   const options = parseOptions("queue", queueOptions, typeof given === "string" ? { name: given } : given, hints)
   checkName("queue.name", options.name)
+  checkBuiltIn(options)
   return options
 }
 
@@ -79,6 +112,10 @@ export interface QueueRecord {
   readonly name: string
   readonly concurrency: number | undefined
   readonly executor: string
+  /** Milliseconds. */
+  readonly timeout: number | undefined
+  /** Bytes. */
+  readonly memoryLimit: number | undefined
   readonly executorOptions: Readonly<Record<string, unknown>>
   readonly tags: readonly string[]
   readonly claimAhead: number | undefined

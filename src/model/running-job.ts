@@ -1,4 +1,5 @@
 import type { Transaction } from "./database.ts"
+import type { JobApp } from "./job-app.ts"
 import type { JobLog } from "./job-log.ts"
 import type { PushOptions } from "./job-options.ts"
 import type { Pushable } from "./pushable.ts"
@@ -22,6 +23,8 @@ export interface RunningJob<Result = unknown> {
   /** Yours to change: saved when the attempt ends. */
   readonly meta: Record<string, unknown>
   readonly tags: readonly string[]
+  /** The app: what it pushes is committed at once, unlike what `push` below pushes. */
+  readonly app: JobApp
   /** Tells the world how far the job is; the newest value is stored soon. Any JSON value. */
   progress(value: unknown): void
   /**

@@ -255,6 +255,16 @@ export async function claimsOf(db: Connection, names: Names, worker: string) {
   return found
 }
 
+/** Which of these running jobs were asked to be cancelled, and why. */
+export async function cancelRequests(db: Connection, names: Names, ids: readonly string[]) {
+  const { rows: found } = await db.query<{ id: string; reason: string | null }>(
+    `select id, cancel->>'reason' as reason from ${names.of("jobs")}
+     where id = any($1::uuid[]) and state = 'running' and cancel is not null`,
+    [plainArray(ids)],
+  )
+  return found
+}
+
 /** Stores the newest progress of claimed jobs; returns the ids whose claim is still valid. */
 export async function saveProgress(
   db: Connection,

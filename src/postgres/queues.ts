@@ -7,6 +7,8 @@ interface QueueRow {
   concurrency: number | null
   executor: string
   executor_options: Record<string, unknown>
+  timeout_ms: number | null
+  memory_limit: number | null
   tags: string[]
   claim_ahead: number | null
   poll_ms: number
@@ -16,7 +18,7 @@ interface QueueRow {
   created_at: Date
 }
 
-const columns = `name, concurrency, executor, executor_options, tags, claim_ahead, poll_ms, resume_at, revision, created_at,
+const columns = `name, concurrency, executor, executor_options, timeout_ms, memory_limit::float8 as memory_limit, tags, claim_ahead, poll_ms, resume_at, revision, created_at,
   paused_at is not null and (resume_at is null or resume_at > now()) as paused`
 
 const record = (row: QueueRow): QueueRecord => ({
@@ -24,6 +26,8 @@ const record = (row: QueueRow): QueueRecord => ({
   concurrency: row.concurrency ?? undefined,
   executor: row.executor,
   executorOptions: row.executor_options,
+  timeout: row.timeout_ms ?? undefined,
+  memoryLimit: row.memory_limit ?? undefined,
   tags: row.tags,
   claimAhead: row.claim_ahead ?? undefined,
   pollInterval: row.poll_ms,
@@ -41,11 +45,12 @@ export async function declareQueue(
   upsert: boolean,
 ): Promise<QueueRecord> {
   await db.query(
-    `insert into ${names.of("queues")} as q (name, concurrency, executor, executor_options, tags, claim_ahead, poll_ms)
-     values ($1, $2, $3, $4::text::jsonb, $5::text[], $6, $7)
+    `insert into ${names.of("queues")} as q (name, concurrency, executor, executor_options, tags, claim_ahead, poll_ms,
+       timeout_ms, memory_limit)
+     values ($1, $2, $3, $4::text::jsonb, $5::text[], $6, $7, $9, $10)
      on conflict (name) do update set concurrency = excluded.concurrency, executor = excluded.executor,
        executor_options = excluded.executor_options, tags = excluded.tags, claim_ahead = excluded.claim_ahead,
-       poll_ms = excluded.poll_ms, revision = q.revision + 1, updated_at = now()
+       poll_ms = excluded.poll_ms, timeout_ms = excluded.timeout_ms, memory_limit = excluded.memory_limit, revision = q.revision + 1, updated_at = now()
      where $8`,
     [
       queue.name,
@@ -56,6 +61,8 @@ export async function declareQueue(
       queue.claimAhead ?? null,
       queue.pollInterval,
       upsert,
+      queue.timeout ?? null,
+      queue.memoryLimit ?? null,
     ],
   )
   return (await findQueue(db, names, queue.name))!

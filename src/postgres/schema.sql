@@ -126,6 +126,8 @@ create table "millrace".queues (
   concurrency      integer check (concurrency > 0),  -- per worker; null: the executor's default
   executor         text not null default 'async',
   executor_options jsonb not null default '{}',
+  timeout_ms       integer check (timeout_ms > 0),   -- longest time of one attempt
+  memory_limit     bigint check (memory_limit > 0),  -- bytes, of one job
   tags             text[] not null default '{*}',
   claim_ahead      integer check (claim_ahead >= 0), -- null: adaptive
   poll_ms          integer not null default 1000 check (poll_ms > 0),

@@ -1,5 +1,6 @@
 import type { Context } from "../client/context.ts"
 import type { Handler } from "../model/definition.ts"
+import type { JobApp } from "../model/job-app.ts"
 import type { Followed } from "./followed.ts"
 import type { Hooks } from "./hooks.ts"
 
@@ -12,6 +13,8 @@ export interface Identity {
 /** What the parts that serve a queue need to know of their worker, and may tell it. */
 export interface Home {
   readonly context: Context
+  /** As handlers see it. */
+  readonly app: JobApp
   readonly hooks: Hooks
   readonly followed: Followed
   /** How long a handler may go on after its signal fired, ms. */

@@ -19,7 +19,7 @@ export interface MembershipOptions {
   readonly id: string
   readonly tags: readonly string[]
   /** Job names that it has handlers for. */
-  readonly handlers: readonly string[]
+  handlers(): readonly string[]
   /** Milliseconds. */
   readonly heartbeat: number
   readonly lease: number
@@ -81,7 +81,7 @@ export class Membership {
 
   #row(): WorkerRow {
     const { id, tags, handlers } = this.#options
-    return { incarnation: randomUUID(), id, hostname: hostname(), pid: process.pid, tags, handlers }
+    return { incarnation: randomUUID(), id, hostname: hostname(), pid: process.pid, tags, handlers: handlers() }
   }
 
   #entered(incarnation: string, since: number): void {

@@ -1,11 +1,45 @@
-import { boolean, duration, integer, list, parseOptions, text, value, type OptionsInput } from "../lib/options.ts"
+import {
+  boolean,
+  duration,
+  integer,
+  list,
+  parseOptions,
+  text,
+  value,
+  type OptionsInput,
+  type OptionSpec,
+} from "../lib/options.ts"
 import type { Handler } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
-import type { Executor } from "../model/executor.ts"
+import type { ExecutorEntry } from "../model/executor.ts"
 import type { Plugin } from "../model/plugin.ts"
 
 const isObject = (given: unknown): string | undefined =>
   typeof given === "object" && given !== null ? undefined : "must be an object"
+
+function areExecutors(given: unknown): string | undefined {
+  if (typeof given !== "object" || given === null) return "must be an object"
+  const wrong = Object.entries(given).find(([, one]) => typeof one !== "function" && typeof one?.run !== "function")
+  return (
+    wrong && `"${wrong[0]}" must be an executor: an object with run(attempt), or a function that makes one for a queue`
+  )
+}
+
+type Source = Handler | URL
+
+const handlers: OptionSpec<Source | readonly Source[], readonly Source[]> = Object.freeze({
+  type: "handlers, URLs of modules",
+  doc: "Handlers, and URLs of modules that export some.",
+  default: [],
+  parse(given: Source | readonly Source[], where: string): readonly Source[] {
+    if (Array.isArray(given)) return given as readonly Source[]
+    if (given instanceof URL || (typeof given === "object" && given !== null)) return [given as Source]
+    throw failure(
+      "MILLRACE_BAD_OPTION",
+      `${where}: expected a list of handlers, or the URL of a module that exports them.`,
+    )
+  },
+})
 
 export const workerOptions = {
   /** Names this worker; unique among live ones. Default: a random UUID. */
@@ -15,17 +49,17 @@ export const workerOptions = {
     default: [],
     doc: "Tags that queues are placed by, beside the automatic ones.",
   }),
-  /** Handlers, made by `definition.handler(…)` or `definition.batch(…)`. */
-  handlers: list(value<Handler>({ type: "handler", doc: "A handler." }), {
-    default: [],
-    doc: "Handlers, made by `definition.handler(…)` or `definition.batch(…)`.",
-  }),
-  /** Executors by name, beside `async`. */
-  executors: value<Readonly<Record<string, Executor>>>({
+  /**
+   * Handlers, made by `definition.handler(…)` or `definition.batch(…)`, and URLs of modules that export some. Queues with
+   * the executor `thread` or `process` run only those of modules.
+   */
+  handlers,
+  /** Executors by name, beside `async`, `thread` and `process`. */
+  executors: value<Readonly<Record<string, ExecutorEntry>>>({
     type: "object",
     default: {},
-    doc: "Executors by name, beside `async`.",
-    check: isObject,
+    doc: "Executors by name, beside `async`, `thread` and `process`.",
+    check: areExecutors,
   }),
   /** Hooks around jobs. */
   plugins: list(value<Plugin>({ type: "plugin", doc: "A plugin.", check: isObject }), {

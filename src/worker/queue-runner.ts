@@ -59,6 +59,7 @@ export class QueueRunner {
     this.#foreign = new ForeignNames(home, name, this.#settler)
     this.#promoter = new Promoter(home, name, () => this.wake())
     this.#slots = new Slots(home, executor, this.#settler, {
+      queue: () => this.#queue,
       concurrency: () => this.concurrency,
       open: () => this.#open,
       unhandled: (attempt) => void this.#foreign.handle(attempt),
@@ -85,9 +86,11 @@ export class QueueRunner {
     this.#host = {
       queue: name,
       maxPayload: home.context.maxPayload,
+      app: home.app,
+      timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
       log: (attempt, ...line) => this.#logs.keep(attempt, ...line),
-      complete: (attempt, run) => this.#settler.complete(attempt, run),
+      complete: (attempt, run, checked) => this.#settler.complete(attempt, run, checked),
     }
   }
 
@@ -195,6 +198,7 @@ export class QueueRunner {
       if (attempt.decided) continue
       attempt.stop("shutdown", error)
       this.#settler.conclude(attempt, { ok: false, error })
+      this.#slots.kill(attempt)
     }
   }
 
@@ -206,6 +210,17 @@ export class QueueRunner {
 
   #lose(attempt: Running): void {
     this.#slots.stop(attempt, "lease", leaseLost(attempt))
+  }
+
+  /**
+   * A notice tells of a cancel. What has not started never does; for what runs, whether it is known why has yet to be
+   * seen: true.
+   */
+  heardCancel(id: string): boolean {
+    const attempt = this.held.get(id)
+    if (attempt?.begun) return true
+    this.cancel(id)
+    return false
   }
 
   /** A cancel was asked for. */

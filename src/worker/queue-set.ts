@@ -1,7 +1,8 @@
 import type { Context } from "../client/context.ts"
-import type { Executor } from "../model/executor.ts"
+import { describe } from "../lib/error.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import { listQueues } from "../postgres/queues.ts"
+import { keyOf, type Executors } from "./executors.ts"
 import type { Home } from "./home.ts"
 import { runsHere } from "./placement.ts"
 import { QueueRunner } from "./queue-runner.ts"
@@ -11,7 +12,7 @@ export class QueueSet {
   readonly #context: Context
   readonly #home: Home
   readonly #tags: readonly string[]
-  readonly #executors: ReadonlyMap<string, Executor>
+  readonly #executors: Executors
   /** After each reading. */
   readonly #loaded: () => Promise<void>
   readonly #runners = new Map<string, QueueRunner>()
@@ -22,12 +23,7 @@ export class QueueSet {
   #again = false
   #open = true
 
-  constructor(
-    home: Home,
-    tags: readonly string[],
-    executors: ReadonlyMap<string, Executor>,
-    loaded: () => Promise<void>,
-  ) {
+  constructor(home: Home, tags: readonly string[], executors: Executors, loaded: () => Promise<void>) {
     this.#context = home.context
     this.#home = home
     this.#tags = tags
@@ -77,6 +73,7 @@ export class QueueSet {
     const here = new Map(rows.filter((queue) => runsHere(queue, this.#tags)).map((queue) => [queue.name, queue]))
     for (const [name, runner] of this.#runners) if (!here.has(name)) this.#leave(runner)
     for (const queue of here.values()) this.#place(queue)
+    void this.#executors.closeRest()
     if (here.size === 0)
       this.#once("nothing", () =>
         log.warn("no queue's tags match this worker's tags, so it runs nothing", { tags: this.#tags }),
@@ -85,32 +82,55 @@ export class QueueSet {
   }
 
   #place(queue: QueueRecord): void {
-    const executor = this.#executors.get(queue.executor)
     const runner = this.#runners.get(queue.name)
-    if (runner && runner.executor === executor) {
+    if (runner && keyOf(runner.queue) === keyOf(queue)) {
       const { revision, paused } = runner.queue
       if (revision !== queue.revision || paused !== queue.paused) runner.configure(queue)
       return
     }
     if (runner) this.#leave(runner)
-    if (!executor) return this.#withoutExecutor(queue)
+    if (!this.#executors.knows(queue.executor)) return this.#withoutExecutor(queue)
+    try {
+      this.#run(queue)
+    } catch (error) {
+      this.#refuse(queue, error)
+    }
+  }
+
+  /** Runs the queue, or has its executor started first and reads the rows again when it is. */
+  #run(queue: QueueRecord): void {
+    const executor = this.#executors.take(queue, (error) => {
+      if (error === undefined) void this.reload()
+      else this.#refuse(queue, error)
+    })
+    if (!executor) return
     const fresh = new QueueRunner(this.#home, queue, executor)
     this.#runners.set(queue.name, fresh)
     fresh.start()
   }
 
+  /** The queue asks for what its executor cannot do, or its executor does not start: it is left alone, and looked at again. */
+  #refuse({ name, executor, revision }: QueueRecord, error: unknown): void {
+    const text = `queue "${name}" is not run here: ${describe(error)}`
+    const fields = { code: (error as { code?: unknown } | null)?.code, executor }
+    this.#once(`${name} ${revision} ${describe(error)}`, () => this.#context.log.error(text, fields))
+  }
+
   #withoutExecutor({ name, executor }: QueueRecord): void {
     const text = `queue "${name}" wants the executor "${executor}", which this worker does not have; it leaves the queue to others`
-    const fields = { code: "MILLRACE_NO_EXECUTOR", known: [...this.#executors.keys()] }
+    const fields = { code: "MILLRACE_NO_EXECUTOR", known: this.#executors.names }
     this.#once(`${name} ${executor}`, () => this.#context.log.warn(text, fields))
   }
 
-  /** Its jobs finish undisturbed. */
+  /** Its jobs finish undisturbed, on the executor that they run on. */
   #leave(runner: QueueRunner): void {
     this.#runners.delete(runner.name)
     this.#leaving.add(runner)
     runner.stop()
-    void runner.drained().then(() => this.#leaving.delete(runner))
+    void runner.drained().then(async () => {
+      this.#leaving.delete(runner)
+      await this.#executors.close(runner.executor)
+    })
   }
 
   #once(key: string, run: () => void): void {
@@ -128,5 +148,18 @@ export class QueueSet {
   async drained(): Promise<void> {
     await this.#loading
     await Promise.all(this.all().map((runner) => runner.drained()))
+  }
+
+  /** Once no executor is being started. */
+  async opened(): Promise<void> {
+    await this.#executors.settled()
+    await this.#loading
+  }
+
+  /** Ends the executors, with whatever still runs on them. */
+  async close(): Promise<void> {
+    await Promise.all(this.all().map((runner) => this.#executors.close(runner.executor)))
+    await this.#executors.settled()
+    await this.#executors.closeRest()
   }
 }

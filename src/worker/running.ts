@@ -1,22 +1,28 @@
 import { monotonic } from "../lib/clock.ts"
-import { encodeJson, sanitizeJson } from "../lib/json.ts"
-import { preparePush, refused, type AnyDefinition, type Handler, type Pushable } from "../model/definition.ts"
+import { sanitizeJson } from "../lib/json.ts"
+import { preparePush, type AnyDefinition, type Handler, type Pushable } from "../model/definition.ts"
 import type { Transaction } from "../model/database.ts"
-import { failure } from "../model/errors.ts"
+import { failure, isMillraceError } from "../model/errors.ts"
 import type { Attempt } from "../model/executor.ts"
 import type { NewJob } from "../model/job.ts"
+import type { JobApp } from "../model/job-app.ts"
 import { jobLog, type JobLog, type LogLevel } from "../model/job-log.ts"
 import { defaultBackoff, type PushOptions } from "../model/job-options.ts"
 import { decide, type AttemptFacts, type Decision, type Report, type StopReason } from "../model/outcome.ts"
+import { checkResult, loadPayload } from "../model/payload.ts"
+import { packValue } from "../model/wire.ts"
 import type { ClaimedRow, Settlement } from "../postgres/jobs.ts"
 
 /** What an attempt needs from the runner of its queue. */
 export interface Host {
   readonly queue: string
   readonly maxPayload: number
+  readonly app: JobApp
+  /** The queue's own time limit, ms. */
+  timeout(): number | undefined
   progress(attempt: Running, value: string): void
   log(attempt: Running, level: LogLevel, message: string, fields: object | undefined): void
-  complete(attempt: Running, run: (tx: Transaction) => unknown): Promise<unknown>
+  complete(attempt: Running, run: (tx: Transaction) => unknown, checked: boolean): Promise<unknown>
 }
 
 interface Rest {
@@ -28,7 +34,6 @@ interface Rest {
 }
 
 const none: readonly NewJob[] = []
-const maxResult = 1_000_000
 const maxError = 48_000
 
 /** A claimed job on this worker, from the claim to its settlement; at the same time what its handler gets to see. */
@@ -38,11 +43,15 @@ export class Running implements Attempt {
   readonly definition: AnyDefinition | undefined
   /** Why its signal fired. */
   stopped: StopReason | undefined
+  /** It has its slot. */
+  begun = false
   /** Its outcome is decided: whatever the handler still does changes nothing. */
   decided = false
   /** Its outcome is committed already, by `transaction`. */
   completed = false
   payload: unknown
+  /** What `started` does; set where the executor says when the time limit begins. */
+  onStarted: (() => void) | undefined
   readonly #host: Host
   readonly #row: ClaimedRow
   #rest: Rest | null | undefined
@@ -89,6 +98,13 @@ export class Running implements Attempt {
   get payloadText(): string {
     return this.#row.payload ?? "null"
   }
+  get metaText(): string | undefined {
+    const meta = this.#details?.meta
+    return meta ? JSON.stringify(meta) : undefined
+  }
+  get app(): JobApp {
+    return this.#host.app
+  }
   get tags(): readonly string[] {
     return this.#details?.tags ?? []
   }
@@ -109,8 +125,11 @@ export class Running implements Attempt {
   get pushes(): readonly NewJob[] {
     return this.#pushes ?? none
   }
+  /** The shorter one of its own time limit and its queue's. */
   get timeout(): number | undefined {
-    return this.#row.timeout_ms ?? undefined
+    const queue = this.#host.timeout()
+    const own = this.#row.timeout_ms ?? undefined
+    return own === undefined || (queue !== undefined && queue < own) ? queue : own
   }
 
   get #details(): Rest | null {
@@ -148,6 +167,11 @@ export class Running implements Attempt {
     this.after(limit, onTimeout)
   }
 
+  started(): void {
+    this.onStarted?.()
+    this.onStarted = undefined
+  }
+
   /** A timer that ends with the attempt. */
   after(ms: number, run: () => void): void {
     ;(this.#timers ??= []).push(setTimeout(run, ms))
@@ -174,67 +198,46 @@ export class Running implements Attempt {
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {
     const job = await preparePush(definition, options, { maxPayload: this.#host.maxPayload })(payload)
-    if (this.decided || this.completed)
-      throw failure("MILLRACE_LEASE_LOST", `Job ${this.id} has ended; a job pushed now would not belong to it.`)
-    ;(this.#pushes ??= []).push(job)
+    this.adopt(job)
     return { id: job.id }
   }
 
-  transaction(run: (tx: Transaction) => unknown): Promise<never> {
-    return this.#host.complete(this, run) as Promise<never>
+  adopt(job: NewJob): void {
+    if (this.decided || this.completed)
+      throw failure("MILLRACE_LEASE_LOST", `Job ${this.id} has ended; a job pushed now would not belong to it.`)
+    ;(this.#pushes ??= []).push(job)
   }
 
-  /** Reads the stored payload: parsed, put through the schema, upgraded when only an earlier release's would pass. */
+  transaction(run: (tx: Transaction) => unknown, checked = false): Promise<never> {
+    return this.#host.complete(this, run, checked) as Promise<never>
+  }
+
+  /** Reads the stored payload, for its handler. */
   load(): Promise<void> | void {
-    const stored: unknown = this.#row.payload === null ? null : JSON.parse(this.#row.payload)
-    const schema = this.definition?.payloadSchema
-    if (!schema) {
-      this.payload = stored
-      return undefined
+    try {
+      const loaded = loadPayload(this.definition, this.#row.payload)
+      if (loaded instanceof Promise) return this.#loadLater(loaded)
+      this.payload = loaded
+    } catch (error) {
+      throw this.#refuse(error)
     }
-    const checked = schema["~standard"].validate(stored)
-    if (checked instanceof Promise) return checked.then((result) => this.#accept(result, stored))
-    return this.#accept(checked, stored)
+    return undefined
   }
 
-  #accept(
-    result: { readonly issues?: readonly { readonly message: string }[] | undefined } | { readonly value: unknown },
-    stored: unknown,
-  ): Promise<void> | void {
-    if (!("issues" in result) || result.issues === undefined) {
-      this.payload = (result as { value: unknown }).value
-      return undefined
-    }
-    return this.#upgrade(result.issues, stored)
+  async #loadLater(loading: Promise<unknown>): Promise<void> {
+    this.payload = await loading.catch((error: unknown) => {
+      throw this.#refuse(error)
+    })
   }
 
-  /** A payload of undefined is stored as null; an old one goes through `upgrade`. */
-  async #upgrade(issues: readonly { readonly message: string }[], stored: unknown): Promise<void> {
-    const definition = this.definition!
-    const validate = definition.payloadSchema!["~standard"].validate
-    if (stored === null) {
-      const empty = await validate(undefined)
-      if (!empty.issues) {
-        this.payload = empty.value
-        return
-      }
-    }
-    if (!definition.upgrade) throw this.#refuse(issues)
-    const upgraded = await validate(await definition.upgrade(stored))
-    if (upgraded.issues) throw this.#refuse(upgraded.issues)
-    this.payload = upgraded.value
-  }
-
-  #refuse(issues: readonly { readonly message: string }[]): Error {
-    this.#refused = true
-    return refused(this.definition!, issues)
+  #refuse(error: unknown): unknown {
+    if (isMillraceError(error, "MILLRACE_BAD_PAYLOAD")) this.#refused = true
+    return error
   }
 
   /** Puts the result through the definition's schema. */
-  async check(value: unknown): Promise<unknown> {
-    const result = await this.definition!.resultSchema!["~standard"].validate(value)
-    if (result.issues) throw refused(this.definition!, result.issues, "result")
-    return result.value
+  check(value: unknown): Promise<unknown> {
+    return checkResult(this.definition!, value)
   }
 
   /** Decides how this attempt ends. */
@@ -258,7 +261,7 @@ export class Running implements Attempt {
   settlement(decision: Decision): Settlement {
     const { id, token } = this
     const { state, charge } = decision
-    const result = state === "succeeded" ? resultText(decision.value) : undefined
+    const result = state === "succeeded" ? (packValue(decision.value) ?? undefined) : undefined
     const meta = this.#changedMeta()
     const progress = this.#progress
     if (state === "succeeded" && result === undefined && meta === undefined && progress === undefined) {
@@ -274,10 +277,4 @@ export class Running implements Attempt {
     const text = sanitizeJson(this.#meta, 65_536)
     return text === JSON.stringify(this.#details?.meta ?? {}) ? undefined : text
   }
-}
-
-function resultText(value: unknown): string | undefined {
-  if (value === undefined) return undefined
-  const json = encodeJson(value)
-  return "text" in json && json.bytes <= maxResult ? json.text : sanitizeJson(value, maxResult)
 }

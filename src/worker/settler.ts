@@ -61,7 +61,7 @@ export class Settler {
     if (attempt.completed) return this.#alreadyCommitted(attempt, given)
     const { finished } = this.#home.hooks
     const report = finished ? finished(attempt, given) : given
-    if (report.ok && attempt.definition?.resultSchema && !isDirective(report.value))
+    if (report.ok && !report.checked && attempt.definition?.resultSchema && !isDirective(report.value))
       return this.#checkResult(attempt, report.value)
     this.settle(attempt, attempt.decide(report))
   }
@@ -146,15 +146,16 @@ export class Settler {
   }
 
   /** The handler's own writes and its completion, in one transaction. */
-  async complete(attempt: Running, run: (tx: Transaction) => unknown): Promise<unknown> {
+  async complete(attempt: Running, run: (tx: Transaction) => unknown, checked: boolean): Promise<unknown> {
     if (attempt.decided || attempt.completed) throw leaseLost(attempt)
     this.#checking += 1
     try {
-      const { value, awaited } = await completeIn(this.#home, attempt, async (tx) => {
+      const saved = async (tx: Transaction) => {
         const returned = await run(tx)
         await this.#logs.save(attempt)
         return returned
-      })
+      }
+      const { value, awaited } = await completeIn(this.#home, attempt, saved, checked)
       attempt.completed = true
       this.#tellCompleted(attempt, awaited)
       return value

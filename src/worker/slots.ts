@@ -1,12 +1,14 @@
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
 import type { Decision, Report, StopReason } from "../model/outcome.ts"
+import { inlineHandler } from "./executors.ts"
 import type { Home } from "./home.ts"
 import type { Running } from "./running.ts"
 import type { Settler } from "./settler.ts"
 
 /** What the slots ask of their queue. */
 export interface SlotRules {
+  queue(): { readonly name: string; readonly executor: string }
   /** Jobs that may run at a time. */
   concurrency(): number
   /** Whether jobs may start now. */
@@ -91,8 +93,9 @@ export class Slots {
   #start(attempt: Running): void {
     if (!this.#startable(attempt)) return
     this.#running += 1
+    attempt.begun = true
     try {
-      const loading = attempt.load()
+      const loading = this.#executor.remote ? undefined : attempt.load()
       if (loading) {
         loading.then(
           () => this.#tryExecute(attempt),
@@ -120,8 +123,19 @@ export class Slots {
     else if (attempt.stopped) this.#settler.release(attempt)
     else if (attempt.expired) this.#settler.settle(attempt, expired(attempt))
     else if (!attempt.handler && this.#executor.needsHandler !== false) this.#rules.unhandled(attempt)
-    else return true
+    else return this.#fits(attempt)
     return false
+  }
+
+  /** Fails at once what this queue's executor cannot run as it is asked to. */
+  #fits(attempt: Running): boolean {
+    const { inline, limits } = this.#executor
+    let error: Error | undefined
+    if (inline === false && attempt.handler && !attempt.handler.module)
+      error = inlineHandler(attempt.name, this.#rules.queue())
+    else if (limits && attempt.timeout !== undefined && !limits.includes("time")) error = unlimited(attempt)
+    if (error) this.#settler.conclude(attempt, { ok: false, error, final: true })
+    return error === undefined
   }
 
   #execute(attempt: Running): void {
@@ -138,7 +152,14 @@ export class Slots {
     } else this.#ended(attempt, report)
   }
 
+  /** Starts the time limit now, or when the executor says that the handler starts. */
   #arm(attempt: Running): void {
+    if (attempt.timeout === undefined) return
+    if (this.#executor.remote) attempt.onStarted = () => this.#limit(attempt)
+    else this.#limit(attempt)
+  }
+
+  #limit(attempt: Running): void {
     attempt.arm(() => {
       const text = `Job ${attempt.id} ("${attempt.name}") was over its time limit of ${attempt.timeout} ms.`
       this.stop(attempt, "timeout", failure("MILLRACE_TIMEOUT", text))
@@ -158,9 +179,10 @@ export class Slots {
   async #runBatch(batch: readonly Running[]): Promise<void> {
     this.#running += batch.length
     const loaded: Running[] = []
+    for (const attempt of batch) attempt.begun = true
     for (const attempt of batch) {
       try {
-        await attempt.load()
+        if (!this.#executor.remote) await attempt.load()
         loaded.push(attempt)
       } catch (error) {
         this.#ended(attempt, { ok: false, error })
@@ -195,17 +217,40 @@ export class Slots {
     this.#rules.freed()
   }
 
-  /** Fires a job's signal; when the handler goes on past the grace period, the job is judged without it. */
+  /**
+   * Fires a job's signal. When the handler goes on past the grace period, the job is judged without it, and the executor
+   * ends it hard where it can.
+   */
   stop(attempt: Running, reason: StopReason, error: unknown): void {
     if (!attempt.stop(reason, error)) return
-    attempt.after(this.#home.grace, () => {
-      if (attempt.decided) return
-      const text = `job ${attempt.id} ("${attempt.name}") goes on after its signal fired; its outcome is settled without it`
-      this.#home.context.log.warn(text, { code: "MILLRACE_HANDLER_STUCK", reason })
-      this.#settler.conclude(attempt, { ok: false, error })
-    })
+    attempt.after(this.#home.grace, () => this.#overdue(attempt, reason, error))
+  }
+
+  #overdue(attempt: Running, reason: StopReason, error: unknown): void {
+    if (attempt.decided) return
+    const hard = this.#executor.kill !== undefined
+    const text = `job ${attempt.id} ("${attempt.name}") goes on after its signal fired; ${hard ? "it is ended hard" : "its outcome is settled without it"}`
+    this.#home.context.log.warn(text, { code: "MILLRACE_HANDLER_STUCK", reason })
+    this.#settler.conclude(attempt, { ok: false, error })
+    this.kill(attempt)
+  }
+
+  /** Ends a job hard that was judged already, where the executor can. */
+  kill(attempt: Running): void {
+    try {
+      this.#executor.kill?.(attempt)
+    } catch (error) {
+      this.#home.context.log.error(`job ${attempt.id} could not be ended hard`, { error: String(error) })
+    }
   }
 }
+
+const unlimited = (attempt: Running) =>
+  failure(
+    "MILLRACE_LIMIT_REFUSED",
+    `Job ${attempt.id} ("${attempt.name}") has a time limit, which the executor of its queue "${attempt.queue}" cannot honour. ` +
+      "Push it without `timeout`, or to another queue.",
+  )
 
 const expired = (attempt: Running): Decision => ({
   state: "cancelled",

@@ -24,7 +24,13 @@ export interface Completion {
 
 const retries = { initial: 50, factor: 2, max: 2_000, jitter: "full" } as const
 
-export async function completeIn(home: Home, attempt: Running, run: (tx: Transaction) => unknown): Promise<Completion> {
+/** @param checked what `run` returns went through the result's schema already. */
+export async function completeIn(
+  home: Home,
+  attempt: Running,
+  run: (tx: Transaction) => unknown,
+  checked: boolean,
+): Promise<Completion> {
   let completion: Completion | undefined
   try {
     await home.context.db.transaction(async (tx) => {
@@ -32,7 +38,7 @@ export async function completeIn(home: Home, attempt: Running, run: (tx: Transac
       // Nothing that ends otherwise than well may commit: it is obeyed after the rollback.
       // oxlint-disable-next-line typescript/only-throw-error -- a directive is thrown like an error, and is none
       if (isDirective(returned)) throw returned
-      const value = attempt.definition?.resultSchema ? await attempt.check(returned) : returned
+      const value = attempt.definition?.resultSchema && !checked ? await attempt.check(returned) : returned
       completion = { value, awaited: await settleHealed(tx, home, attempt, value) }
     })
   } catch (error) {

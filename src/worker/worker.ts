@@ -5,7 +5,9 @@ import { deferred } from "../lib/deferred.ts"
 import type { OptionsOutput } from "../lib/options.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
-import type { Executor } from "../model/executor.ts"
+import type { Handler } from "../model/definition.ts"
+import type { ExecutorEntry } from "../model/executor.ts"
+import { registryOf, type Registry } from "../model/handlers.ts"
 import { checkName } from "../model/name.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
@@ -15,10 +17,13 @@ import { requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Notice } from "../postgres/notify.ts"
+import { Cancels } from "./cancels.ts"
+import { Executors } from "./executors.ts"
 import { Followed } from "./followed.ts"
-import { announcedBy, registryOf, type Registry } from "./handlers.ts"
+import { announcedBy } from "./handlers.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
+import { loadHandlers } from "./load-handlers.ts"
 import { Membership } from "./membership.ts"
 import { parseWorker, type workerOptions, type WorkerOptions } from "./options.ts"
 import { automaticTags } from "./placement.ts"
@@ -32,6 +37,14 @@ export type WorkerState = "new" | "starting" | "running" | "stopping" | "stopped
 const listenWithin = 2_000
 const tendEvery = 3_600_000
 
+/** What a worker is composed of, beside its options. */
+export interface Parts {
+  /** Executors by name. */
+  readonly executors: Readonly<Record<string, ExecutorEntry>>
+  /** Imports a module, also one in TypeScript. */
+  load(url: string): Promise<object>
+}
+
 /** Claims the jobs of the queues whose tags match its own, and runs them. One process may hold several. */
 export class Worker implements AsyncDisposable {
   /** Unique among live workers. */
@@ -40,9 +53,12 @@ export class Worker implements AsyncDisposable {
   readonly tags: readonly string[]
   readonly #context: Context
   readonly #options: OptionsOutput<typeof workerOptions>
-  readonly #registry: Registry
+  readonly #load: Parts["load"]
+  readonly #executors: Executors
+  #registry: Registry
   readonly #membership: Membership
   readonly #queues: QueueSet
+  readonly #cancels: Cancels
   readonly #followed: Followed
   readonly #timers = new Timers()
   readonly #undeclared = new Set<string>()
@@ -55,31 +71,35 @@ export class Worker implements AsyncDisposable {
   #signalled = false
 
   /** @throws MILLRACE_BAD_OPTION, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_DURATION, MILLRACE_DUPLICATE_HANDLER, MILLRACE_BAD_NAME. */
-  constructor(app: Millrace, given: WorkerOptions = {}, builtIn: Readonly<Record<string, Executor>> = {}) {
+  constructor(app: Millrace, given: WorkerOptions, parts: Parts) {
     const options = parseWorker(given)
     this.#context = app[contextOf]
     this.#options = options
     this.id = checkName("Worker.id", options.id ?? randomUUID())
     this.tags = Object.freeze([...automaticTags(this.id), ...options.tags])
-    this.#registry = registryOf(options.handlers)
+    this.#load = parts.load
+    this.#registry = registryOf(options.handlers.filter((source): source is Handler => !(source instanceof URL)))
     this.#membership = new Membership({
       ...options,
       context: this.#context,
       id: this.id,
       tags: this.tags,
-      handlers: [...this.#registry.keys()],
+      handlers: () => [...this.#registry.keys()],
       lost: () => this.#queues.all().forEach((runner) => runner.loseAll()),
       entered: () => this.#queues.active().forEach((runner) => runner.wake()),
     })
     this.#followed = new Followed(this.#context.notices)
-    const executors = new Map(Object.entries({ ...builtIn, ...options.executors }))
-    this.#queues = new QueueSet(this.#home(), this.tags, executors, () => this.#queuesLoaded())
+    const executors = new Map(Object.entries({ ...parts.executors, ...options.executors }))
+    this.#executors = new Executors(this.#context, executors, () => this.#registry.values())
+    this.#queues = new QueueSet(this.#home(app), this.tags, this.#executors, () => this.#queuesLoaded())
+    this.#cancels = new Cancels(this.#context, () => this.#queues.all())
   }
 
-  #home(): Home {
+  #home(app: Millrace): Home {
     const { log } = this.#context
     return {
       context: this.#context,
+      app,
       hooks: joinHooks(this.#options.plugins, log),
       followed: this.#followed,
       grace: this.#options.grace,
@@ -115,7 +135,8 @@ export class Worker implements AsyncDisposable {
    * Starts the worker; resolves when it listens.
    *
    * @throws MILLRACE_NOT_CONNECTED when the database cannot be reached, MILLRACE_NOT_MIGRATED, MILLRACE_WORKER_ID_TAKEN,
-   *   MILLRACE_NOT_STARTED when it was started before.
+   *   MILLRACE_BAD_MODULE when a module of handlers cannot be loaded, MILLRACE_LIMIT_REFUSED and others when a queue of
+   *   the app asks for what its executor here cannot do, MILLRACE_NOT_STARTED when it was started before.
    */
   async start(): Promise<void> {
     if (this.#state !== "new") {
@@ -137,6 +158,7 @@ export class Worker implements AsyncDisposable {
     }
     await this.#listen()
     await this.#queues.reload()
+    await this.#queues.opened()
     this.#schedule()
     if (this.#state === "starting") this.#state = "running"
     this.#context.log.info(`worker ${this.id} started`, { queues: this.queues, handlers: this.#registry.size })
@@ -156,10 +178,12 @@ export class Worker implements AsyncDisposable {
   async #prepare(): Promise<void> {
     const { db, names, queues } = this.#context
     await requireMigrated(db, names)
+    this.#registry = registryOf(await loadHandlers(this.#options.handlers, this.#load))
     const listed = queues.map((queue) => parseQueue(queue))
     const handled = [...this.#registry.values()].map((handler) => handler.definition.defaults.queue)
     const named = ["default", ...handled].filter((name) => !listed.some((queue) => queue.name === name))
     for (const queue of [...listed, ...[...new Set(named)].map((name) => parseQueue(name))]) {
+      if (this.#executors.knows(queue.executor)) this.#executors.open(queue)
       await declareQueue(db, names, queue, false)
     }
     await ensurePartitions(db, names, this.#retentions())
@@ -190,7 +214,7 @@ export class Worker implements AsyncDisposable {
     else if (kind === "later") this.#queues.get(about)?.wakeLater()
     else if (kind === "queue") void this.#queues.reload()
     else if (kind === "follow") this.#followed.heard(about)
-    else if (kind === "cancel") for (const runner of this.#queues.all()) runner.cancel(about)
+    else if (kind === "cancel") this.#cancels.heard(about)
   }
 
   /** Notices may have been missed. */
@@ -299,6 +323,7 @@ export class Worker implements AsyncDisposable {
       (await this.#abort(this.#forced.signal.aborted ? Math.min(grace, 1_000) : grace)) ||
       (await this.#handBack(Math.max(shutdownTimeout, 10_000)))
     this.#unsubscribe?.()
+    await this.#queues.close()
     await this.#membership.leave(saved)
     const { log } = this.#context
     if (!saved) {

@@ -160,7 +160,11 @@ test("a worker that lacks a queue's executor leaves the queue to others, and rep
   await app.declareQueue("another")
   await until(() => worker.queues.includes("another"))
   expect(log.lines.filter(({ fields }) => fields?.code === "MILLRACE_NO_EXECUTOR")).toMatchObject([
-    { level: "warn", message: expect.stringMatching(/"paper".*"printer"/), fields: { known: ["async"] } },
+    {
+      level: "warn",
+      message: expect.stringMatching(/"paper".*"printer"/),
+      fields: { known: ["async", "thread", "process"] },
+    },
   ])
   expect(await job.get()).toMatchObject({ state: "pending", claims: 0 })
   const able = await addWorker({ executors: printer(() => ({ ok: true, value: "printed" })) })

@@ -271,7 +271,17 @@ export class Stage implements AsyncDisposable {
     const notices = new Notices(db, this.names, silent, false)
     const pusher = new Pusher(db, this.names, notices, 5_000)
     const waiter = new Waiter(db, this.names, notices)
-    return { db, names: this.names, log: silent, notices, pusher, waiter, queues: [], maxPayload: 262_144 }
+    return {
+      db,
+      names: this.names,
+      log: silent,
+      notices,
+      pusher,
+      waiter,
+      queues: [],
+      recipe: undefined,
+      maxPayload: 262_144,
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest"
-import { defineJob } from "../model/definition.ts"
+import { defineJob } from "./definition.ts"
 import { registryOf } from "./handlers.ts"
 
 const resize = defineJob({ name: "resize", aliases: ["scale", "shrink"] })

@@ -1,0 +1,73 @@
+import os from "node:os"
+import { threadExecutor } from "millrace/worker"
+import { describe, expect, test } from "vitest"
+import { startApp } from "../support/start-app.ts"
+import { conformance } from "./conformance.ts"
+import { handlers, handling } from "./handling.ts"
+import { harm } from "./harm.ts"
+import { behave, echo, marked } from "./jobs.ts"
+
+describe("thread", () => {
+  const queue = { executor: "thread", concurrency: 2 }
+  conformance({
+    queue,
+    worker: { handlers },
+    push: (app, what, file) => app.push(behave, { do: what, file }, { maxAttempts: what === "fail" ? 2 : 1 }),
+    result: "told to succeed",
+    hardStop: true,
+  })
+  handling({ queue })
+  harm({
+    queue,
+    withInit: threadExecutor({ init: new URL("./init.ts", import.meta.url) }),
+    crashes: {
+      exit: /exit code 3/,
+      uncaught: /nobody catches me/,
+      rejection: /nobody catches me either/,
+    },
+  })
+
+  test("its default concurrency fits the machine", () => {
+    const executor = threadExecutor()({
+      name: "work",
+      concurrency: undefined,
+      options: {},
+      memoryLimit: undefined,
+      modules: [],
+      app: undefined,
+      maxPayload: 1,
+      log: console,
+    })
+    expect(executor.defaultConcurrency).toBe(Math.min(32, os.availableParallelism() + 4))
+  })
+
+  test("the init module is run once in each thread, before the handlers", async () => {
+    const init = new URL("./init.ts", import.meta.url)
+    const { app } = await startApp({
+      queues: [{ ...queue, concurrency: 1, name: "work" }],
+      handlers,
+      executors: { thread: threadExecutor({ init }) },
+    })
+    const jobs = await app.pushMany(marked, [undefined, undefined])
+    for (const job of jobs) expect(await job.result({ timeout: "20s" })).toBe(1)
+  })
+
+  test("an init module that cannot be loaded leaves the queue alone, and is told", async () => {
+    const init = new URL("./no-such-module.js", import.meta.url)
+    const { app, log, worker } = await startApp({
+      queues: [{ ...queue, name: "work" }],
+      handlers,
+      executors: { thread: threadExecutor({ init }) },
+    })
+    expect(worker.queues).toEqual(["default"])
+    expect(log.lines.filter(({ fields }) => fields?.code === "MILLRACE_EXECUTOR_START")).toMatchObject([
+      { level: "error", message: expect.stringMatching(/"work".*could not be started.*no-such-module/s) },
+    ])
+    expect(await (await app.push(echo, 1)).get()).toMatchObject({ state: "pending", claims: 0 })
+  })
+
+  test("what is no URL is refused as init", () => {
+    expect(() => threadExecutor({ init: "./init.ts" as never })).toThrow(/threadExecutor\.init: must be a URL/)
+    expect(() => threadExecutor({ inti: 1 } as never)).toThrow(/Did you mean "init"/)
+  })
+})
