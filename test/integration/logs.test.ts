@@ -415,6 +415,12 @@ test("only what is followed is notified", async () => {
     await ended(app, job)
     await listener.query("select 1")
     expect(heard.filter((line) => line.startsWith("n "))).toEqual([])
+    const later = await app.push(noisy, {}, { runAt: "in 300ms" })
+    const events = await followed(later)
+    expect(events.map(short)).toContain("hm")
+    await listener.query("select 1")
+    expect(heard.filter((line) => line.startsWith("f "))).toContain(`f ${later.id}`)
+    expect(new Set(heard.filter((line) => line.startsWith("n ")))).toEqual(new Set([`n ${later.id}`]))
   } finally {
     await listener.query("unlisten *")
     listener.off("notification", hear)
