@@ -102,7 +102,7 @@ function runOne(handler: Handler, job: RemoteJob): Promise<Report> | Report {
   } catch (error) {
     return unreadable(handler, job, error)
   }
-  const report = handle(handler, job as never)
+  const report = handle(handler, job)
   return report instanceof Promise ? report.then((one) => finish(handler, job, one)) : finish(handler, job, report)
 }
 
@@ -112,7 +112,7 @@ async function runLoading(handler: Handler, job: RemoteJob, loading: Promise<unk
   } catch (error) {
     return unreadable(handler, job, error)
   }
-  return finish(handler, job, await handle(handler, job as never))
+  return finish(handler, job, await handle(handler, job))
 }
 
 async function runBatch(handler: Handler, jobs: readonly RemoteJob[]): Promise<readonly Report[]> {
@@ -125,7 +125,7 @@ async function runBatch(handler: Handler, jobs: readonly RemoteJob[]): Promise<r
     }
   }
   const readable = jobs.filter((job) => !reports.has(job))
-  const done = readable.length === 0 ? [] : await handleBatch(handler, readable as never)
+  const done = readable.length === 0 ? [] : await handleBatch(handler, readable)
   for (const [index, job] of readable.entries()) reports.set(job, await finish(handler, job, done[index]!))
   return jobs.map((job) => reports.get(job)!)
 }
