@@ -42,7 +42,7 @@ module.exports = {
         path: "^src/",
         pathNot: [
           "^src/(lib|model|postgres|executors|client|worker|plugins|cli)/",
-          "^src/(index|worker|web|testing)\\.ts$",
+          "^src/(index|worker|current-job|web|testing)\\.ts$",
           test,
         ],
       },

@@ -6,7 +6,7 @@ export const noop = defineJob<number, undefined>({ name: "noop", queue: "bench" 
 export const stuck = defineJob({ name: "stuck", queue: "bench" })
 export const crash = defineJob({ name: "crash", queue: "bench" })
 
-export const nothing = (): undefined => undefined
+const nothing = (): undefined => undefined
 
 export const handlers = [
   noop.handler(nothing),

@@ -36,7 +36,7 @@ export async function simulatedPrinter(): Promise<SimulatedPrinter> {
   const obey = (text: string) => {
     received.push(text)
     const [code, rest = ""] = text.split(/ (.*)/s)
-    if (code === "M410") return void (moving && arrive())
+    if (code === "M410") return moving && arrive()
     if (code === "M112" || code === "M999") clearInterval(stalling)
     if (code === "M112") return clearTimeout(moving)
     if (code === "STALL") return stall(rest)

@@ -133,11 +133,13 @@ export class Waiter {
     while (this.#due.size > 0) {
       const ids = [...this.#due].slice(0, 1_000)
       for (const id of ids) this.#due.delete(id)
+      // Whoever comes while this reads is answered by the next reading: the job may have been run again in between.
+      const asked = new Map(ids.map((id) => [id, [...(this.#pending.get(id) ?? [])]]))
       try {
         const fresh = ids.filter((id) => [...(this.#pending.get(id) ?? [])].some((wait) => !wait.seen))
         const passed = fresh.length > 0 ? await markAwaited(this.#db, this.#names, fresh) : []
         for (const about of passed) this.#notices.send({ kind: "ready", about })
-        this.#answer(ids, fresh, (await findJobs(this.#db, this.#names, ids)).map(recordOf))
+        this.#answer(asked, fresh, (await findJobs(this.#db, this.#names, ids)).map(recordOf))
       } catch (error) {
         if (verdict(error) !== "retry") this.#fail(ids, error)
         // Otherwise the safety net reads again.
@@ -146,11 +148,16 @@ export class Waiter {
     this.#reading = false
   }
 
-  #answer(ids: readonly string[], flagged: readonly string[], records: readonly JobRecord[]): void {
+  #answer(
+    asked: ReadonlyMap<string, readonly Pending[]>,
+    flagged: readonly string[],
+    records: readonly JobRecord[],
+  ): void {
     const found = new Map(records.map((record) => [record.id, record]))
-    for (const id of ids) {
+    for (const [id, waits] of asked) {
       const record = found.get(id)
-      for (const wait of [...(this.#pending.get(id) ?? [])]) {
+      for (const wait of waits) {
+        if (!this.#pending.get(id)?.has(wait)) continue // out of time
         if (flagged.includes(id)) wait.seen = true
         if (!record) {
           this.#done(id, wait)

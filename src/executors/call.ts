@@ -130,7 +130,7 @@ export class Call {
         open.end = (packed) => {
           const report = unpackReport(packed)
           if (report.ok) resolve(report.value as never)
-          else reject(report.error as Error)
+          else reject(report.error)
         }
         if (this.#ended) reject(abandoned())
         else open.asked.answer(null)

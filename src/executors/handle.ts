@@ -1,5 +1,5 @@
 import type { BatchedJob, Handler } from "../model/definition.ts"
-import { within } from "../model/current-job.ts"
+import { followed } from "../model/current-job.ts"
 import { failure } from "../model/errors.ts"
 import type { Report } from "../model/outcome.ts"
 
@@ -8,7 +8,8 @@ type Job = BatchedJob<unknown>
 /** Calls a handler with one job; never throws. */
 export function handle(handler: Handler, job: Job): Promise<Report> | Report {
   try {
-    const returned = within(job, () => handler.run([job as never]))
+    const jobs = followed()
+    const returned = jobs ? jobs.run(job, () => handler.run([job as never])) : handler.run([job as never])
     return isThenable(returned) ? Promise.resolve(returned).then(succeeded, failed) : succeeded(returned)
   } catch (error) {
     return failed(error)

@@ -45,8 +45,8 @@ function launch(setup: Setup, { memoryLimit = 0 }: ExecutorQueue, { message, end
     over = true
     ended(why)
   }
-  const pipe = child.stdio[watchPipe]!
-  pipe.on("data", (data: Buffer) => (said += data.toString()))
+  const pipe = child.stdio[watchPipe] // absent where the process could not even be made
+  pipe?.on("data", (data: Buffer) => (said += data.toString()))
   child.on("message", (one) => message(one as unknown as FromSeat))
   child.on("error", (error) =>
     end(failure("MILLRACE_EXECUTOR_LOST", `The process of the job failed: ${describe(error)}`, error)),
@@ -54,7 +54,7 @@ function launch(setup: Setup, { memoryLimit = 0 }: ExecutorQueue, { message, end
   // What it said about its end may still be on its way. ("close" does not come after a disconnect.)
   child.once("exit", (code, signal) => {
     const tell = () => end(died(code, signal, memoryOf(said), memoryLimit))
-    if (pipe.closed) tell()
+    if (!pipe || pipe.closed) tell()
     else pipe.once("close", tell)
     setTimeout(tell, 500).unref()
   })

@@ -1,162 +1,129 @@
-import type { Handler } from "../model/definition.ts"
-import { failure, isMillraceError } from "../model/errors.ts"
-import { handlersIn, registryOf, type Registry } from "../model/handlers.ts"
 import { followJobs } from "../model/current-job.ts"
+import type { Handler } from "../model/definition.ts"
+import { failure } from "../model/errors.ts"
+import { handlersIn, registryOf, type Registry } from "../model/handlers.ts"
 import type { JobApp } from "../model/job-app.ts"
-import { isDirective, policyOf, type Report } from "../model/outcome.ts"
-import { checkResult, loadPayload } from "../model/payload.ts"
-import { packError, packReport, unpackError, unpackReport } from "../model/wire.ts"
-import { failed, handle, handleBatch } from "./handle.ts"
-import type { FromSeat, JobMessage, Setup, ToSeat } from "./messages.ts"
+import type { Report } from "../model/outcome.ts"
+import { packError, packReport, unpackError, unpackReport, type PackedReport } from "../model/wire.ts"
+import { failed } from "./handle.ts"
+import type { FromSeat, JobMessage, Question, Setup, ToSeat } from "./messages.ts"
 import { loadModule } from "./module.ts"
 import { RemoteJob, type Line } from "./remote-job.ts"
+import { runJobs } from "./run-jobs.ts"
 
 /*
- * The inside of a thread or process: loads the modules, then runs one call at a time. A payload is read, a result checked
- * and the policy for an error asked for here, where the handler's own classes are; the worker decides what comes of it.
+ * The inside of a thread or process: loads the modules, then runs one call at a time, and passes on what its jobs say and
+ * ask for.
  */
 
-type App = new (options: object) => JobApp
+type Tell = (message: FromSeat) => void
 
 /** @param tell sends to the worker. @returns what to do with a message of the worker. */
-export function serve(setup: Setup, tell: (message: FromSeat) => void): (message: ToSeat) => void {
-  const questions = new Map<number, { resolve(value: string | null): void; reject(error: unknown): void }>()
-  const registries = new Map<string, Registry>()
-  let jobs: readonly RemoteJob[] = []
-  let present = 0
-  let asked = 0
-  let App: App | undefined
-  let app: JobApp | undefined
-
+export function serve(setup: Setup, tell: Tell): (message: ToSeat) => void {
+  const library = new Library(setup)
+  const questions = new Questions(tell)
   const line: Line = {
     queue: setup.queue,
     maxPayload: setup.maxPayload,
     tell,
-    app() {
-      if (!setup.app || !App) throw noApp()
-      return (app ??= new App(setup.app.options))
-    },
-    ask(call, job, kind, value) {
-      const question = ++asked
-      return new Promise((resolve, reject) => {
-        questions.set(question, { resolve, reject })
-        tell(["ask", call, job, question, kind, value])
-      })
-    },
+    app: () => library.app(),
+    ask: (call, job, kind, value) => questions.ask(call, job, kind, value),
   }
-
-  async function load(): Promise<void> {
-    if (setup.init) await loadModule(setup.init)
-    if (setup.app) App = ((await import(setup.app.module)) as { Millrace: App }).Millrace
-    for (const module of setup.modules) registries.set(module, registryOf(handlersIn(await loadModule(module), module)))
-    followJobs()
-  }
-
-  function run(call: number, module: string, messages: readonly JobMessage[]): void {
-    const handler = registries.get(module)?.get(messages[0]![1])
-    if (!handler)
-      return tell(["done", call, messages.map((message) => packReport(failed(unknown(module, message)))), []])
-    const mine = messages.map((message, index) => new RemoteJob(line, call, index, message, handler.definition))
-    present = call
-    jobs = mine
-    const end = (reports: Report | readonly Report[]) => {
-      for (const job of mine) job.ended = true
-      tell(["done", call, [reports].flat().map(packReport), mine.map((job) => job.changedMeta())])
-    }
-    // Nothing rejects here: what a handler does wrong is in its report.
-    const running = handler.batchSize === undefined ? runOne(handler, mine[0]!) : runBatch(handler, mine)
-    if (running instanceof Promise) void running.then(end)
-    else end(running)
-  }
-
-  load().then(
+  let present = 0
+  let jobs: readonly RemoteJob[] = []
+  library.load().then(
     () => tell(["ready"]),
     (error: unknown) => tell(["broken", packError(error)]),
   )
-
   return (message) => {
-    switch (message[0]) {
-      case "run":
-        return run(message[1], message[2], message[3])
-      case "abort":
-        if (message[1] === present) jobs[message[2]]?.stop(unpackError(message[3]))
-        return
-      case "answer": {
-        const [, question, value, wrong] = message
-        const waiting = questions.get(question)
-        questions.delete(question)
-        if (wrong === null) waiting?.resolve(value)
-        else waiting?.reject(thrown(unpackReport(wrong)))
-      }
+    if (message[0] === "answer") return questions.answered(message[1], message[2], message[3])
+    if (message[0] === "abort") {
+      if (message[1] === present) jobs[message[2]]?.stop(unpackError(message[3]))
+      return undefined
     }
+    const [, call, module, messages] = message
+    const handler = library.handler(module, messages[0]![1])
+    if (!handler) return tell(unknown(call, module, messages))
+    present = call
+    jobs = messages.map((one, index) => new RemoteJob(line, call, index, one, handler.definition))
+    return run(call, handler, jobs, tell)
   }
 }
 
-const thrown = (report: Report): unknown => (report.ok ? report.value : report.error)
-
-function runOne(handler: Handler, job: RemoteJob): Promise<Report> | Report {
-  try {
-    const loaded = loadPayload(handler.definition, job.payloadText)
-    if (loaded instanceof Promise) return runLoading(handler, job, loaded)
-    job.payload = loaded
-  } catch (error) {
-    return unreadable(handler, job, error)
+function run(call: number, handler: Handler, jobs: readonly RemoteJob[], tell: Tell): void {
+  const end = (reports: Report | readonly Report[]) => {
+    for (const job of jobs) job.ended = true
+    tell(["done", call, [reports].flat().map(packReport), jobs.map((job) => job.changedMeta())])
   }
-  const report = handle(handler, job as never)
-  return report instanceof Promise ? report.then((one) => finish(handler, job, one)) : finish(handler, job, report)
+  const running = runJobs(handler, jobs)
+  if (running instanceof Promise) void running.then(end)
+  else end(running)
 }
 
-async function runLoading(handler: Handler, job: RemoteJob, loading: Promise<unknown>): Promise<Report> {
-  try {
-    job.payload = await loading
-  } catch (error) {
-    return unreadable(handler, job, error)
+type App = new (options: object) => JobApp
+
+/** What was loaded: the handlers of each module, and the app's class. */
+class Library {
+  readonly #setup: Setup
+  readonly #registries = new Map<string, Registry>()
+  #App: App | undefined
+  #app: JobApp | undefined
+
+  constructor(setup: Setup) {
+    this.#setup = setup
   }
-  return finish(handler, job, await handle(handler, job as never))
-}
 
-async function runBatch(handler: Handler, jobs: readonly RemoteJob[]): Promise<readonly Report[]> {
-  const reports = new Map<RemoteJob, Report>()
-  for (const job of jobs) {
-    try {
-      job.payload = await loadPayload(handler.definition, job.payloadText)
-    } catch (error) {
-      reports.set(job, unreadable(handler, job, error))
-    }
+  async load(): Promise<void> {
+    const { init, app, modules } = this.#setup
+    followJobs() // jobs are few here, and what is loaded may ask
+    if (init) await loadModule(init)
+    if (app) this.#App = ((await import(app.module)) as { Millrace: App }).Millrace
+    for (const module of modules) this.#registries.set(module, registryOf(handlersIn(await loadModule(module), module)))
   }
-  const readable = jobs.filter((job) => !reports.has(job))
-  const done = readable.length === 0 ? [] : await handleBatch(handler, readable as never)
-  for (const [index, job] of readable.entries()) reports.set(job, await finish(handler, job, done[index]!))
-  return jobs.map((job) => reports.get(job)!)
+
+  handler(module: string, name: string): Handler | undefined {
+    return this.#registries.get(module)?.get(name)
+  }
+
+  /** @throws MILLRACE_NO_APP. */
+  app(): JobApp {
+    if (!this.#setup.app || !this.#App) throw noApp()
+    return (this.#app ??= new this.#App(this.#setup.app.options))
+  }
 }
 
-/** A payload that its schema refuses will be refused again. */
-function unreadable(handler: Handler, job: RemoteJob, error: unknown): Report {
-  return isMillraceError(error, "MILLRACE_BAD_PAYLOAD")
-    ? { ok: false, error, final: true }
-    : judged(handler, job, error)
+/** What the worker was asked for and has not answered yet. */
+class Questions {
+  readonly #tell: Tell
+  readonly #open = new Map<number, { resolve(value: string | null): void; reject(error: unknown): void }>()
+  #number = 0
+
+  constructor(tell: Tell) {
+    this.#tell = tell
+  }
+
+  ask(call: number, job: number, kind: Question, value: string): Promise<string | null> {
+    const question = (this.#number += 1)
+    return new Promise((resolve, reject) => {
+      this.#open.set(question, { resolve, reject })
+      this.#tell(["ask", call, job, question, kind, value])
+    })
+  }
+
+  answered(question: number, value: string | null, wrong: PackedReport): void {
+    const waiting = this.#open.get(question)
+    this.#open.delete(question)
+    if (wrong === null) return waiting?.resolve(value)
+    const report = unpackReport(wrong)
+    waiting?.reject(report.ok ? report.value : report.error)
+  }
 }
 
-/** Puts a result through its schema, and asks the definition's policy about an error. */
-function finish(handler: Handler, job: RemoteJob, report: Report): Promise<Report> | Report {
-  if (!report.ok) return judged(handler, job, report.error)
-  if (!handler.definition.resultSchema || isDirective(report.value)) return report
-  return checkResult(handler.definition, report.value).then(
-    (value): Report => ({ ok: true, value }),
-    (error: unknown) => judged(handler, job, error),
-  )
+const unknown = (call: number, module: string, jobs: readonly JobMessage[]): FromSeat => {
+  const error = ([, name]: JobMessage) =>
+    failure("MILLRACE_BAD_MODULE", `The module ${module} has no handler for "${name}" where it was loaded again.`)
+  return ["done", call, jobs.map((job) => packReport(failed(error(job)))), []]
 }
-
-function judged({ definition: { onError } }: Handler, job: RemoteJob, thrown: unknown): Report {
-  const stopped = job.stopped?.reason
-  const byTimeLimit = stopped === undefined || isMillraceError(stopped, "MILLRACE_TIMEOUT")
-  if (isDirective(thrown) || !onError || !byTimeLimit) return failed(thrown)
-  const { directive, error } = policyOf((one) => onError(one, job), thrown)
-  return { ok: false, error, policy: directive ?? null }
-}
-
-const unknown = (module: string, [, name]: JobMessage) =>
-  failure("MILLRACE_BAD_MODULE", `The module ${module} has no handler for "${name}" where it was loaded again.`)
 
 const noApp = () =>
   failure(

@@ -19,7 +19,5 @@ export function followJobs(): AsyncLocalStorage<RunningJob> {
   return (shared.storage ??= new AsyncLocalStorage())
 }
 
-/** Runs a handler so that whatever it calls can ask which job it serves. */
-export function within<T>(job: RunningJob, run: () => T): T {
-  return shared.storage ? shared.storage.run(job, run) : run()
-}
+/** Undefined unless somebody wants jobs to be followed. */
+export const followed = (): AsyncLocalStorage<RunningJob> | undefined => shared.storage

@@ -54,7 +54,7 @@ export function packError(thrown: unknown, depth = 0): PackedError {
 }
 
 const own = (error: Error): Record<string, unknown> => ({
-  ...error,
+  ...Object.fromEntries(Object.entries(error)),
   name: error.name,
   message: error.message,
   stack: error.stack,

@@ -32,6 +32,5 @@ test("each guarantee of an executor names its tests", () => {
     .split("\n")
     .filter((line) => line.startsWith("|"))
     .flatMap((line) => line.split("|").slice(2, -1))
-  for (const cell of cells)
-    expect(/\[\d+\]|^ (none|yours|that of the program, for each job) *$/.test(cell), cell).toBe(true)
+  expect(cells.filter((cell) => !/\[\d+\]|^ (none|yours|that of the program, for each job) *$/.test(cell))).toEqual([])
 })

@@ -119,7 +119,7 @@ export default [
     if (how === "loop") for (;;);
     if (how === "heap") {
       const kept: unknown[] = []
-      for (;;) kept.push(new Array(1_000).fill(Math.random()))
+      for (;;) kept.push(Array.from({ length: 1_000 }, Math.random))
     }
     if (how === "buffers") {
       const kept: Buffer[] = []

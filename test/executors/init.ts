@@ -4,4 +4,3 @@ import fs from "node:fs"
 const place = globalThis as { marks?: number }
 place.marks = (place.marks ?? 0) + 1
 if (process.env.MILLRACE_TEST_FILE) fs.appendFileSync(process.env.MILLRACE_TEST_FILE, "started\n")
-export {}

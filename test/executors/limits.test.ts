@@ -25,7 +25,7 @@ test("the limits of a queue are stored, read back, and changed while it runs", a
   const long = await app.push(wait)
   await app.wait([long], { states: ["running"] })
   await app.declareQueue({ name: "work", timeout: "40ms" }, { upsert: true })
-  await until(async () => (await app.queue("work"))!.timeout === 40)
+  await until(async () => (await app.queue("work"))?.timeout === 40)
   await until(async () => {
     const [record] = await app.wait([await app.push(wait)], { timeout: "20s", states: ["failed", "running"] })
     return record!.state === "failed"

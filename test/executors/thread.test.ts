@@ -5,7 +5,7 @@ import { startApp } from "../support/start-app.ts"
 import { conformance } from "./conformance.ts"
 import { handlers, handling } from "./handling.ts"
 import { harm } from "./harm.ts"
-import { behave, echo, marked } from "./jobs.ts"
+import { behave, crashing, echo, marked } from "./jobs.ts"
 
 describe("thread", () => {
   const queue = { executor: "thread", concurrency: 2 }
@@ -25,6 +25,17 @@ describe("thread", () => {
       uncaught: /nobody catches me/,
       rejection: /nobody catches me either/,
     },
+  })
+
+  test("a handler that computes for three leases keeps its lease, runs once, and is ended by its time limit", async () => {
+    const lease = 500
+    const clocks = { heartbeat: lease / 5, lease, sweep: lease / 5, grace: "50ms" } as const
+    const { app, addWorker } = await startApp({ queues: [{ ...queue, name: "work" }], handlers, ...clocks })
+    const job = await app.push(crashing, { how: "loop" }, { timeout: 3 * lease })
+    await app.wait([job], { states: ["running"], timeout: "20s" })
+    await addWorker({ handlers, ...clocks })
+    const [record] = await app.wait([job], { timeout: "20s" })
+    expect(record).toMatchObject({ state: "failed", claims: 1, crashes: 0, errors: [{ code: "MILLRACE_TIMEOUT" }] })
   })
 
   test("its default concurrency fits the machine", () => {
