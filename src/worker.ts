@@ -4,7 +4,11 @@ import { commandExecutor } from "./executors/command.ts"
 import { loadModule } from "./executors/module.ts"
 import { processExecutor } from "./executors/process.ts"
 import { threadExecutor } from "./executors/thread.ts"
-import type { WorkerOptions } from "./worker/options.ts"
+import type { Plugin } from "./model/plugin.ts"
+import { leadership } from "./plugins/leadership/index.ts"
+import { pruner } from "./plugins/pruner/index.ts"
+import { recovery } from "./plugins/recovery/index.ts"
+import type { ParsedWorker, WorkerOptions } from "./worker/options.ts"
 import { Worker as BareWorker } from "./worker/worker.ts"
 
 export type { CommandOptions } from "./executors/command.ts"
@@ -12,16 +16,38 @@ export type { ProcessOptions } from "./executors/process.ts"
 export type { ThreadOptions } from "./executors/thread.ts"
 export type { Attempt, Executor, ExecutorEntry, ExecutorQueue, Limit } from "./model/executor.ts"
 export type { Report } from "./model/outcome.ts"
-export type { Ended, Plugin } from "./model/plugin.ts"
+export type {
+  Ended,
+  Leader,
+  Plugin,
+  PluginContext,
+  PluginHealth,
+  PluginMigration,
+  PluginNames,
+  PluginRoute,
+  PushedJob,
+} from "./model/plugin.ts"
+export type { EmitOptions, Hub, HubEvent, HubEventName, HubEvents, JobEventBody, WaitForOptions } from "./model/hub.ts"
+export type { LeadershipOptions } from "./plugins/leadership/index.ts"
+export type { PrunerOptions } from "./plugins/pruner/index.ts"
+export type { RecoveryOptions } from "./plugins/recovery/index.ts"
+export type { WorkerHealth } from "./worker/worker.ts"
+export { leadership, pruner, recovery }
 export type { RunningJob } from "./model/running-job.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export type { WorkerState } from "./worker/worker.ts"
 export { asyncExecutor, commandExecutor, processExecutor, threadExecutor }
 
+const defaultPlugins = ({ sweep, maxCrashes }: ParsedWorker): readonly Plugin[] => [
+  leadership(),
+  recovery({ every: sweep, maxCrashes }),
+  pruner(),
+]
+
 /** The worker's side of Millrace, with the built-in executors; `command` only where it is registered. */
 export class Worker extends BareWorker {
   constructor(app: Millrace, options: WorkerOptions = {}) {
     const executors = { async: asyncExecutor, thread: threadExecutor(), process: processExecutor() }
-    super(app, options, { executors, load: loadModule })
+    super(app, options, { executors, load: loadModule, plugins: defaultPlugins })
   }
 }

@@ -11,8 +11,11 @@ import {
 } from "../lib/options.ts"
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
-import { preparePush, type Pushable } from "../model/definition.ts"
+import type { Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
+import { didYouMean } from "../lib/nearest.ts"
+import type { Hub } from "../model/hub.ts"
+import { checkPlugins, type Plugin } from "../model/plugin.ts"
 import type { AppRecipe } from "../model/executor.ts"
 import type { JobFilter } from "../model/filter.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
@@ -34,7 +37,9 @@ import { sqlState, unreachable } from "../postgres/sqlstate.ts"
 import { context, type Context } from "./context.ts"
 import { cancelAll, deleteAll, retryAll, updateAll } from "./bulk-actions.ts"
 import type { BulkOptions, BulkReport } from "./bulk.ts"
+import { EventHub } from "./hub.ts"
 import { find, findAll, type FindOptions, type Page } from "./find.ts"
+import { prepare } from "./pushing.ts"
 import { Notices } from "./notices.ts"
 import { stats, workers, type Stats, type WorkerRecord } from "./overview.ts"
 import { pushByName, type PushByNameOptions } from "./push-by-name.ts"
@@ -77,6 +82,11 @@ export const millraceOptions = {
     type: "logger | false",
     doc: "`{ debug, info, warn, error }`, or `false` for none. Default: info and above to the console.",
     check: isLogger,
+  }),
+  /** Plugins of every worker of this app. Those with tables belong here: `migrate()` makes them. */
+  plugins: list(value<Plugin>({ type: "plugin", doc: "A plugin." }), {
+    default: [],
+    doc: "Plugins of every worker of this app. Those with tables belong here: `migrate()` makes them.",
   }),
   /** Largest payload, in bytes of JSON. */
   maxPayload: integer({ default: 262_144, min: 1, max: 100_000_000, doc: "Largest payload, in bytes of JSON." }),
@@ -128,6 +138,8 @@ function isState(given: unknown): string | undefined {
   return [...unfinishedStates, ...finalStates].includes(given as JobState) ? undefined : "is not a job state"
 }
 
+type QueueEvent = "queue.declared" | "queue.changed" | "queue.paused" | "queue.resumed" | "queue.removed"
+
 /** A place inside payloads or meta: keys with dots, or a list of keys. */
 export type IndexedPath =
   { readonly payload: string | readonly string[] } | { readonly meta: string | readonly string[] }
@@ -155,11 +167,14 @@ export class Millrace implements AsyncDisposable {
     const log = options.logger === false ? silent : guardedLogger(options.logger ?? consoleLogger(options.name))
     const notices = new Notices(db, all, log, options.notifications)
     for (const queue of options.queues) parseQueue(queue)
+    checkPlugins(options.plugins)
     this[context] = {
       db,
       names: all,
       log,
       notices,
+      hub: new EventHub(notices, log),
+      plugins: options.plugins,
       pusher: new Pusher(db, all, notices, options.pushTimeout),
       waiter: new Waiter(db, all, notices),
       queues: options.queues,
@@ -168,13 +183,39 @@ export class Millrace implements AsyncDisposable {
     }
   }
 
-  /** Creates or upgrades the tables (`to: 0` removes them). Safe to call from many processes at once. */
+  /** Events of this process, and of the others where they are told to the whole cluster. */
+  get hub(): Hub {
+    return this[context].hub
+  }
+
+  /**
+   * A plugin of this app, for its own functions: `app.plugin("cron")`.
+   *
+   * @throws MILLRACE_UNKNOWN_PLUGIN.
+   */
+  plugin<P extends Plugin = Plugin>(name: string): P {
+    const { plugins } = this[context]
+    const found = plugins.find((plugin) => plugin.name === name)
+    if (found) return found as P
+    const names = plugins.map((plugin) => plugin.name)
+    throw failure(
+      "MILLRACE_UNKNOWN_PLUGIN",
+      `This app has no plugin "${name}".${didYouMean(name, names)} Add it: new Millrace({ plugins: […] }).`,
+    )
+  }
+
+  /** Creates or upgrades the tables, those of the plugins too (`to: 0` removes them). Safe to call from many processes at once. */
   async migrate(given?: MigrateOptions): Promise<{ from: number; to: number }> {
     const { db, names: all } = this.#open()
     const { to } = parseOptions("migrate", migrateOptions, given)
     const options = to === undefined ? {} : { to }
     const versions = await migrate(db, all, options)
     if (versions.to > 0) await ensurePartitions(db, all, [86_400])
+    if (to === undefined) {
+      for (const { name, migrations } of this[context].plugins) {
+        if (migrations) await migrate(db, all, {}, name, migrations)
+      }
+    }
     return versions
   }
 
@@ -195,10 +236,11 @@ export class Millrace implements AsyncDisposable {
     ...[payload, options]: PushArguments<NoInfer<Input>, PushOptions>
   ): Promise<Reference<Result>> {
     const { pusher } = this.#open()
-    const made = preparePush(definition, options, this[context])(payload)
+    const made = prepare(this[context], definition, options)(payload)
     const job = made instanceof Promise ? await made : made
     if (options?.tx) return (await this.#pushIn<Result>(options.tx, [job], options))[0]!
     const placed = await pusher.push(job, options?.id !== undefined, options?.wake !== false)
+    this.#pushed(placed.queue, 1)
     return this.#reference(placed)
   }
 
@@ -233,7 +275,7 @@ export class Millrace implements AsyncDisposable {
       chunk = []
       references.push(...(await this.#pushChunk<Result>(jobs, options)))
     }
-    const add = preparePush(definition, options, this[context])
+    const add = prepare(this[context], definition, options)
     // Arrays and other plain iterables are not awaited item by item: that would cost more than the insert.
     if (Symbol.iterator in payloads) {
       for (const payload of payloads) {
@@ -261,6 +303,7 @@ export class Millrace implements AsyncDisposable {
   async #pushChunk<Result>(jobs: NewJob[], options: Omit<PushOptions, "id"> | undefined): Promise<Reference<Result>[]> {
     if (options?.tx) return this.#pushIn<Result>(options.tx, jobs, options)
     const placed = await this.#open().pusher.pushAll(jobs, options?.wake !== false)
+    this.#pushed(placed[0]!.queue, placed.length)
     return placed.map((one) => this.#reference<Result>(one))
   }
 
@@ -277,6 +320,11 @@ export class Millrace implements AsyncDisposable {
     })
     if (options.wake !== false) await notices.sendIn(tx, noticesOf(jobs))
     return placed.map((one) => this.#reference<Result>(one))
+  }
+
+  #pushed(queue: string, jobs: number): void {
+    const { hub } = this[context]
+    if (hub.hears("queue.pushed")) hub.emit("queue.pushed", { queue, jobs })
   }
 
   #reference<Result>({ id, queue, duplicate }: Placed): Reference<Result> {
@@ -313,7 +361,7 @@ export class Millrace implements AsyncDisposable {
     const { upsert } = parseOptions("declareQueue", declareOptions, given)
     const parsed = parseQueue(queue)
     const stored = await declareQueue(db, all, parsed, upsert)
-    this.#queueChanged(parsed.name)
+    this.#queueChanged(parsed.name, stored.revision > 1 ? "queue.changed" : "queue.declared")
     return stored
   }
 
@@ -423,14 +471,14 @@ export class Millrace implements AsyncDisposable {
     const options = parseOptions("pauseQueue", pauseOptions, given)
     const until = options.until === undefined ? undefined : parseMoment(options.until, "pauseQueue.until")
     if (!(await pauseQueue(db, all, name, until))) throw unknownQueue(name)
-    this.#queueChanged(name)
+    this.#queueChanged(name, "queue.paused")
   }
 
   /** @throws MILLRACE_UNKNOWN_QUEUE. */
   async resumeQueue(name: string): Promise<void> {
     const { db, names: all } = this.#open()
     if (!(await resumeQueue(db, all, name))) throw unknownQueue(name)
-    this.#queueChanged(name)
+    this.#queueChanged(name, "queue.resumed")
   }
 
   /**
@@ -444,12 +492,14 @@ export class Millrace implements AsyncDisposable {
     const options = parseOptions("deleteQueue", deleteOptions, given)
     const { found, deleted } = await deleteQueue(db, all, name, options.jobs)
     if (!found) throw unknownQueue(name)
-    this.#queueChanged(name)
+    this.#queueChanged(name, "queue.removed")
     return deleted
   }
 
-  #queueChanged(name: string): void {
-    this[context].notices.send({ kind: "queue", about: name })
+  #queueChanged(name: string, event: QueueEvent): void {
+    const { notices, hub } = this[context]
+    notices.send({ kind: "queue", about: name })
+    hub.emit(event, { queue: name }, { cluster: true })
   }
 
   #open(): Context {
@@ -463,6 +513,7 @@ export class Millrace implements AsyncDisposable {
     return (this.#closed ??= (async () => {
       await pusher.close()
       waiter.close()
+      this[context].hub.close()
       await notices.close()
       this.#ended = true
       await db.close()

@@ -15,6 +15,7 @@ export const errorCodes = {
   MILLRACE_BAD_NAME: "A job, queue or worker name has characters that are not allowed, or is too long.",
   MILLRACE_BAD_OPTION: "An option has a value of the wrong type or out of range.",
   MILLRACE_BAD_PAYLOAD: "A payload was refused by the job definition's schema.",
+  MILLRACE_BAD_PLUGIN: "A plugin is not one, or plugins do not fit together.",
   MILLRACE_BAD_RESULT: "A handler's result was refused by the job definition's schema.",
   MILLRACE_BAD_RULE: "A rule or filter names an unknown field, or compares it with a value of the wrong type.",
   MILLRACE_BAD_SCHEMA: "The database schema's name is not usable.",
@@ -28,6 +29,7 @@ export const errorCodes = {
   MILLRACE_DUPLICATE_HANDLER: "Two handlers answer to one job name.",
   MILLRACE_EXECUTOR_LOST: "The thread or process that ran the job ended in the middle of it.",
   MILLRACE_EXECUTOR_START: "A thread, process or command could not be started.",
+  MILLRACE_EVENT_TOO_LARGE: "An event for the whole cluster is larger than a notification may be.",
   MILLRACE_EXPIRED: "The job was not started before its expiry.",
   MILLRACE_HANDLER_STUCK: "A handler goes on after its signal fired; its outcome was settled without it.",
   MILLRACE_INLINE_HANDLER: "A handler is written in the worker's program, where its queue's executor cannot reach it.",
@@ -55,6 +57,7 @@ export const errorCodes = {
   MILLRACE_TIMEOUT: "A job's time limit, or the time that a caller would wait, is over.",
   MILLRACE_UNKNOWN_JOB: "There is no job with this id, or its retention is over.",
   MILLRACE_UNKNOWN_OPTION: "An option's name is not known.",
+  MILLRACE_UNKNOWN_PLUGIN: "There is no plugin of this name.",
   MILLRACE_UNKNOWN_QUEUE: "There is no queue of this name.",
   MILLRACE_WORKER_ID_TAKEN: "A live worker already has this id.",
 } as const

@@ -1,4 +1,10 @@
-import type { Transaction } from "./database.ts"
+import { quote } from "../lib/quote.ts"
+import type { Database, Transaction } from "./database.ts"
+import { failure } from "./errors.ts"
+import type { Hub } from "./hub.ts"
+import type { JobApp } from "./job-app.ts"
+import type { Logger } from "./log.ts"
+import { checkName } from "./name.ts"
 import type { Report } from "./outcome.ts"
 import type { RunningJob } from "./running-job.ts"
 import type { JobState } from "./state.ts"
@@ -10,12 +16,101 @@ export interface Ended {
   readonly state: JobState
 }
 
+/** A job about to be pushed. What a hook adds to `meta` is stored with it. */
+export interface PushedJob {
+  readonly name: string
+  readonly queue: string
+  readonly payload: unknown
+  readonly meta: Record<string, unknown>
+}
+
+/** Quoted names of an installation's tables, for SQL. */
+export interface PluginNames {
+  /** The schema's plain name. */
+  readonly plain: string
+  /** Quoted. */
+  readonly schema: string
+  readonly channel: string
+  of(name: string): string
+}
+
+/** Whether this worker leads, as the leadership plugin tells it. */
+export interface Leader {
+  /** True only while its term certainly lasts. */
+  readonly leads: boolean
+  /** Names the term; undefined when it does not lead. */
+  readonly term: string | undefined
+  /** Told of every change; returns its own remover. */
+  onChange(changed: () => void): () => void
+}
+
+/** What a plugin gets to work with, on one worker. */
+export interface PluginContext {
+  /** The plugin's name on this worker. */
+  readonly name: string
+  readonly db: Database
+  readonly names: PluginNames
+  /** The quoted name of a table: `ctx.table("breakdown")`. */
+  table(name: string): string
+  /** The app: push jobs, pause queues. */
+  readonly client: JobApp
+  readonly hub: Hub
+  readonly leader: Leader
+  readonly worker: { readonly id: string; readonly tags: readonly string[]; readonly queues: readonly string[] }
+  /** A plugin that this one needs. @throws MILLRACE_UNKNOWN_PLUGIN for one that is not there. */
+  plugin<P extends Plugin = Plugin>(name: string): P
+  /** All plugins of this worker. */
+  readonly plugins: readonly Plugin[]
+  readonly log: Logger
+  /** True after the time, or when `wakeUp` was called; false when the plugin is to stop. Durations as `"5m"` or milliseconds. */
+  sleep(duration: number | string): Promise<boolean>
+  /** Ends a `sleep` of this plugin, now or as soon as it begins. */
+  wakeUp(): void
+  /** Resolves when this worker leads (true), or when the plugin is to stop (false). */
+  waitForLeader(): Promise<boolean>
+  /** Wakes the workers of a queue: jobs are ready. */
+  wakeQueue(queue: string): void
+}
+
+/** One numbered step of a plugin's tables. Statements run in one transaction, in order. */
+export interface PluginMigration {
+  readonly version: number
+  up(names: PluginNames): readonly string[]
+  down(names: PluginNames): readonly string[]
+}
+
+/** A path that the web plugin serves. */
+export interface PluginRoute {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
+  /** Below the plugin's own: `/breakdown`. */
+  readonly path: string
+  /** What a visitor must be allowed to do. */
+  readonly permission: string
+  handle(request: Request, ctx: PluginContext): Promise<Response> | Response
+}
+
 /**
- * Hooks around jobs. All are optional, and a worker without them pays nothing for them. A hook that throws is reported
- * and skipped, but for `saving`: there the settlement is rolled back and tried again, never skipped.
+ * A supervised addition to a worker, or to every worker of an app: background work, hooks around jobs, tables, routes.
+ * Everything but the name is optional, and a worker without hooks pays nothing for them. A plugin that throws is started
+ * again, alone; it never takes the worker, a queue or another plugin down.
  */
 export interface Plugin {
+  /** Unique on a worker. The name of a built-in replaces it. */
   readonly name: string
+  /** Names of plugins that must be there, and are started before. */
+  readonly needs?: readonly string[]
+  /** `leader`: runs only where the worker leads. Default `worker`: everywhere. */
+  readonly scope?: "worker" | "leader"
+  /** Before `run`, at each start. */
+  onStart?(ctx: PluginContext): Promise<void> | void
+  /** After `run`, at each stop, also after a crash. */
+  onStop?(ctx: PluginContext): Promise<void> | void
+  /** Its background work, until the signal fires. Returning before that is no failure: it has nothing more to do. */
+  run?(ctx: PluginContext, signal: AbortSignal): Promise<void>
+  /** Before a job is stored; may add to its meta. Only for plugins of the app. */
+  pushing?(job: PushedJob): void
+  /** Before a job starts, on the worker: another job (the same claim, another payload) or nothing. */
+  starting?(job: RunningJob & { readonly payload: unknown }): { readonly payload: unknown } | void
   /** Wraps each run: `next()` runs the rest and returns its report. */
   around?(job: RunningJob, next: () => Promise<Report>): Promise<Report>
   /** Sees how a run went, and may say otherwise before the outcome is decided. */
@@ -27,4 +122,72 @@ export interface Plugin {
   }
   /** After the outcome is committed. */
   saved?(batch: readonly Ended[]): void
+  /** Its tables, made by `app.migrate()`. Only for plugins of the app. */
+  readonly migrations?: readonly PluginMigration[]
+  /** Names of its tables. */
+  readonly tables?: readonly string[]
+  /** Removes what it does not need any more; called by the pruner. Returns how many rows went. */
+  cleanup?(ctx: PluginContext): Promise<number | void>
+  readonly routes?: readonly PluginRoute[]
 }
+
+/** How a plugin is on a worker. */
+export interface PluginHealth {
+  readonly name: string
+  readonly scope: "worker" | "leader"
+  /** `waiting`: for leadership. `done`: it had nothing more to do. `degraded`: it keeps failing, and is tried again at the slowest pace. */
+  readonly state: "starting" | "waiting" | "running" | "done" | "restarting" | "degraded" | "stopped"
+  /** In a row. */
+  readonly crashes: number
+  readonly error: string | undefined
+}
+
+/**
+ * Checks the shape of each, and that no two have one name.
+ *
+ * @throws MILLRACE_BAD_PLUGIN, MILLRACE_BAD_NAME.
+ */
+export function checkPlugins(plugins: readonly Plugin[]): void {
+  const seen = new Set<string>()
+  for (const plugin of plugins) {
+    checkPlugin(plugin)
+    if (seen.has(plugin.name)) throw duplicate(plugin.name)
+    seen.add(plugin.name)
+  }
+}
+
+/** @throws MILLRACE_BAD_PLUGIN. */
+function checkPlugin(plugin: Plugin): void {
+  if (typeof plugin !== "object" || plugin === null || typeof plugin.name !== "string") {
+    throw badPlugin(
+      `${quote(plugin)} is not a plugin: a plugin is an object with a name, made by its factory, such as pruner().`,
+    )
+  }
+  checkName("plugin.name", plugin.name)
+  const { name, scope, needs } = plugin
+  if (scope !== undefined && scope !== "worker" && scope !== "leader") {
+    throw badPlugin(`plugin "${name}": scope is "worker" or "leader", not ${quote(scope)}.`)
+  }
+  if (needs !== undefined && !Array.isArray(needs))
+    throw badPlugin(`plugin "${name}": needs is a list of names, not ${quote(needs)}.`)
+  for (const hook of [
+    "onStart",
+    "onStop",
+    "run",
+    "pushing",
+    "starting",
+    "around",
+    "finished",
+    "saved",
+    "cleanup",
+  ] as const) {
+    if (plugin[hook] !== undefined && typeof plugin[hook] !== "function") {
+      throw badPlugin(`plugin "${name}": ${hook} must be a function, not ${quote(plugin[hook])}.`)
+    }
+  }
+}
+
+export const badPlugin = (text: string) => failure("MILLRACE_BAD_PLUGIN", text)
+
+const duplicate = (name: string) =>
+  badPlugin(`two plugins are called "${name}"; give one of them another name, as in pruner({ name: "${name}-2" }).`)

@@ -5,9 +5,10 @@ import type { Migration } from "./migration.ts"
 import { core } from "./migrations/0001-core.ts"
 import { find } from "./migrations/0002-find.ts"
 import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
+import { leader } from "./migrations/0004-leader.ts"
 import { names as namesOf, type Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs]
+export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length
@@ -126,13 +127,19 @@ export async function currentVersion(db: Connection, names: Names, component = "
  *
  * @throws MILLRACE_NOT_MIGRATED with what to do.
  */
-export async function requireMigrated(db: Connection, names: Names): Promise<void> {
-  const version = await currentVersion(db, names)
-  if (version >= coreVersion) return
+export async function requireMigrated(
+  db: Connection,
+  names: Names,
+  component = "core",
+  needed: number = coreVersion,
+): Promise<void> {
+  const version = await currentVersion(db, names, component)
+  if (version >= needed) return
+  const what = component === "core" ? `The schema "${names.plain}" is` : `The tables of the plugin "${component}" are`
   throw new MillraceError(
     "MILLRACE_NOT_MIGRATED",
-    `The schema "${names.plain}" is at version ${version}, this release of millrace needs ${coreVersion}. ` +
-      "Call `await app.migrate()` once before the workers start (in your deploy step or at boot).",
+    `${what} at version ${version}, this release needs ${needed}. ` +
+      "Call `await app.migrate()` once before the workers start (in your deploy step or at boot), or run `millrace migrate`.",
   )
 }
 

@@ -20,6 +20,8 @@ export type Notice =
   | { readonly kind: "follow"; readonly about: string }
   /** A job that somebody follows has written, told its progress, or ended. */
   | { readonly kind: "news"; readonly about: string }
+  /** An event for the hubs of all processes: JSON. */
+  | { readonly kind: "event"; readonly about: string }
   /** Only proves that notifications arrive. */
   | { readonly kind: "test"; readonly about: string }
 
@@ -31,6 +33,7 @@ const letters = {
   done: "d",
   follow: "f",
   news: "n",
+  event: "e",
   test: "t",
 } as const
 const kinds = new Map(Object.entries(letters).map(([kind, letter]) => [letter, kind as Notice["kind"]]))

@@ -1114,3 +1114,13 @@ end
 $$;
 
 revoke all on all routines in schema "millrace" from public;
+
+-- core 4
+
+create table "millrace".leader (
+  name       text primary key,
+  term       uuid not null,                          -- a new one at every election
+  worker     text not null,                          -- id of the worker, for people
+  elected_at timestamptz not null,
+  expires_at timestamptz not null
+);

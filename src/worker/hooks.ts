@@ -4,10 +4,12 @@ import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
 import type { Ended, Plugin } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
+import type { Running } from "./running.ts"
 
 /** The hooks of all plugins, joined; undefined where no plugin has one, so that the fast path stays fast. */
 export interface Hooks {
   readonly around: ((job: RunningJob, run: () => Promise<Report>) => Promise<Report>) | undefined
+  readonly starting: ((job: Running) => void) | undefined
   readonly finished: ((job: RunningJob, report: Report) => Report) | undefined
   readonly selects: ((ended: Ended) => boolean) | undefined
   saving(batch: readonly Ended[], tx: Transaction): Promise<void>
@@ -21,6 +23,7 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
     })
   const having = <Name extends keyof Plugin>(name: Name) => plugins.filter((plugin) => plugin[name] !== undefined)
   const around = having("around")
+  const starting = having("starting")
   const finished = having("finished")
   const saving = having("saving")
   const saved = having("saved")
@@ -34,6 +37,7 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   }
   return {
     around: around.length === 0 ? undefined : (job, run) => wrap(around, report, job, run),
+    starting: starting.length === 0 ? undefined : (job) => starting.forEach((plugin) => replace(plugin, report, job)),
     finished:
       finished.length === 0
         ? undefined
@@ -83,6 +87,16 @@ async function wrap(
       })
   }
   return step(0)
+}
+
+/** Lets a plugin see the job before it starts, and give it another payload. */
+function replace(plugin: Plugin, report: ReportHook, job: Running): void {
+  try {
+    const instead = plugin.starting!(job)
+    if (instead) job.replacePayload(instead.payload)
+  } catch (error) {
+    report(plugin, "starting", error)
+  }
 }
 
 const isReport = (value: unknown): value is Report => typeof value === "object" && value !== null && "ok" in value

@@ -5,9 +5,9 @@ import { backoffDelay } from "../lib/backoff.ts"
 import { monotonic } from "../lib/clock.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import { failure } from "../model/errors.ts"
+import { takeBackClaims } from "../postgres/recovery.ts"
 import { announceQueues, registerWorker, removeWorker, type WorkerRow } from "../postgres/workers.ts"
 import { startHeartbeat, type Heartbeat } from "./heartbeat.ts"
-import { takeBackClaims } from "./sweep.ts"
 
 /*
  * A worker's row: one per incarnation. It enters under a new UUID at start and after every lost lease, so that nothing an
@@ -74,7 +74,7 @@ export class Membership {
       if (left === undefined) return this.#entered(row.incarnation, since)
       if (first && before && left > before.left - (since - before.at) + 50) throw idTaken(id)
       before ??= { left, at: since }
-      if (left <= 0) await takeBackClaims(context, maxCrashes)
+      if (left <= 0) await takeBackClaims(context.db, context.names, maxCrashes)
       await abortableSleep(Math.min(Math.max(left, 20), 250), this.#ending.signal)
     }
   }
@@ -127,13 +127,14 @@ export class Membership {
     }
   }
 
-  /** Tells the world which queues run here. */
-  async announce(queues: readonly string[]): Promise<void> {
+  /** Tells the world which queues run here; false when it knows. */
+  async announce(queues: readonly string[]): Promise<boolean> {
     const text = queues.join(" ")
-    if (text === this.#announced || this.#incarnation === "") return
+    if (text === this.#announced || this.#incarnation === "") return false
     const { db, names } = this.#options.context
     await announceQueues(db, names, this.#incarnation, queues)
     this.#announced = text
+    return true
   }
 
   /** Ends the lease. The row goes too, unless something is unsaved: then others take the jobs back once it is over. */

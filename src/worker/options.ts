@@ -14,9 +14,6 @@ import { failure } from "../model/errors.ts"
 import type { ExecutorEntry } from "../model/executor.ts"
 import type { Plugin } from "../model/plugin.ts"
 
-const isObject = (given: unknown): string | undefined =>
-  typeof given === "object" && given !== null ? undefined : "must be an object"
-
 function areExecutors(given: unknown): string | undefined {
   if (typeof given !== "object" || given === null) return "must be an object"
   const wrong = Object.entries(given).find(([, one]) => typeof one !== "function" && typeof one?.run !== "function")
@@ -61,10 +58,15 @@ export const workerOptions = {
     doc: "Executors by name, beside `async`, `thread` and `process`.",
     check: areExecutors,
   }),
-  /** Hooks around jobs. */
-  plugins: list(value<Plugin>({ type: "plugin", doc: "A plugin.", check: isObject }), {
+  /** Plugins of this worker, beside those of the app; the name of one that is there replaces it. */
+  plugins: list(value<Plugin>({ type: "plugin", doc: "A plugin." }), {
     default: [],
-    doc: "Hooks around jobs.",
+    doc: "Plugins of this worker, beside those of the app; the name of one that is there replaces it.",
+  }),
+  /** Whether leadership, recovery and pruner are there although nobody named them. */
+  defaultPlugins: boolean({
+    default: true,
+    doc: "Whether leadership, recovery and pruner are there although nobody named them.",
   }),
   /** How often the lease is renewed. */
   heartbeat: duration({ default: "5s", min: 50, doc: "How often the lease is renewed." }),
@@ -109,6 +111,8 @@ export const workerOptions = {
     doc: "SIGTERM and SIGINT stop the worker; a second one forces it. Default: on for `run()`, off for `start()`.",
   }),
 }
+
+export type ParsedWorker = ReturnType<typeof parseWorker>
 
 export type WorkerOptions = OptionsInput<typeof workerOptions>
 

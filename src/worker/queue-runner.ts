@@ -1,3 +1,4 @@
+import { prepare } from "../client/pushing.ts"
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
 import type { StopReason } from "../model/outcome.ts"
@@ -85,7 +86,7 @@ export class QueueRunner {
     const progress = new ProgressKeeper(home, name, this.held, (attempt) => this.#lose(attempt))
     this.#host = {
       queue: name,
-      maxPayload: home.context.maxPayload,
+      prepare: (definition, options) => prepare(home.context, definition, options),
       app: home.app,
       timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),

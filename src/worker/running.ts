@@ -1,6 +1,6 @@
 import { monotonic } from "../lib/clock.ts"
 import { sanitizeJson } from "../lib/json.ts"
-import { preparePush, type AnyDefinition, type Handler, type Pushable } from "../model/definition.ts"
+import type { AnyDefinition, Handler, MakeJob, Pushable } from "../model/definition.ts"
 import type { Transaction } from "../model/database.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
 import type { Attempt } from "../model/executor.ts"
@@ -16,7 +16,7 @@ import type { ClaimedRow, Settlement } from "../postgres/jobs.ts"
 /** What an attempt needs from the runner of its queue. */
 export interface Host {
   readonly queue: string
-  readonly maxPayload: number
+  prepare(definition: AnyDefinition, options: PushOptions | undefined): MakeJob
   readonly app: JobApp
   /** The queue's own time limit, ms. */
   timeout(): number | undefined
@@ -55,6 +55,7 @@ export class Running implements Attempt {
   readonly #host: Host
   readonly #row: ClaimedRow
   #rest: Rest | null | undefined
+  #replaced: string | undefined
   #controller: AbortController | undefined
   #stopError: unknown
   #meta: Record<string, unknown> | undefined
@@ -96,7 +97,7 @@ export class Running implements Attempt {
     return this.#row.claims
   }
   get payloadText(): string {
-    return this.#row.payload ?? "null"
+    return this.#replaced ?? this.#row.payload ?? "null"
   }
   get metaText(): string | undefined {
     const meta = this.#details?.meta
@@ -197,9 +198,15 @@ export class Running implements Attempt {
   }
 
   async push<Input>(definition: Pushable<Input, unknown>, payload: Input, options?: Omit<PushOptions, "tx" | "wake">) {
-    const job = await preparePush(definition, options, { maxPayload: this.#host.maxPayload })(payload)
+    const job = await this.#host.prepare(definition, options)(payload)
     this.adopt(job)
     return { id: job.id }
+  }
+
+  /** Another payload for this attempt; the stored one stays. */
+  replacePayload(payload: unknown): void {
+    this.payload = payload
+    this.#replaced = sanitizeJson(payload, 100_000_000)
   }
 
   adopt(job: NewJob): void {

@@ -3,6 +3,7 @@ import type { Executor } from "../model/executor.ts"
 import type { Decision, Report, StopReason } from "../model/outcome.ts"
 import { inlineHandler } from "./executors.ts"
 import type { Home } from "./home.ts"
+import { tellFull, tellStarted } from "./job-events.ts"
 import type { Running } from "./running.ts"
 import type { Settler } from "./settler.ts"
 
@@ -93,6 +94,7 @@ export class Slots {
   #start(attempt: Running): void {
     if (!this.#startable(attempt)) return
     this.#running += 1
+    if (this.#free() === 0) tellFull(this.#home.context.hub, this.#home.identity().id, this.#rules.queue().name)
     attempt.begun = true
     try {
       const loading = this.#executor.remote ? undefined : attempt.load()
@@ -142,7 +144,9 @@ export class Slots {
     // Its signal may have fired, and the job been judged, while its payload was being checked.
     if (attempt.decided) return this.#ended(attempt, { ok: false, error: attempt.stopError })
     this.#arm(attempt)
-    const { around } = this.#home.hooks
+    const { around, starting } = this.#home.hooks
+    if (starting) starting(attempt)
+    tellStarted(this.#home.context.hub, this.#home.identity().id, attempt)
     const report = around ? around(attempt, async () => this.#executor.run(attempt)) : this.#executor.run(attempt)
     if (report instanceof Promise) {
       report.then(

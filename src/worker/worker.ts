@@ -2,13 +2,13 @@ import { randomUUID } from "node:crypto"
 import { context as contextOf, type Context } from "../client/context.ts"
 import type { Millrace } from "../client/millrace.ts"
 import { deferred } from "../lib/deferred.ts"
-import type { OptionsOutput } from "../lib/options.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import { failure, isMillraceError } from "../model/errors.ts"
 import type { Handler } from "../model/definition.ts"
 import type { ExecutorEntry } from "../model/executor.ts"
 import { registryOf, type Registry } from "../model/handlers.ts"
 import { checkName } from "../model/name.ts"
+import type { Plugin, PluginHealth } from "../model/plugin.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
 import { announceDefinitions } from "../postgres/definitions.ts"
@@ -25,22 +25,40 @@ import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
 import { loadHandlers } from "./load-handlers.ts"
 import { Membership } from "./membership.ts"
-import { parseWorker, type workerOptions, type WorkerOptions } from "./options.ts"
+import { parseWorker, type ParsedWorker, type WorkerOptions } from "./options.ts"
 import { automaticTags } from "./placement.ts"
 import { QueueSet } from "./queue-set.ts"
 import { reconcile } from "./reconcile.ts"
-import { reportUndeclared, takeBackClaims, tendHistory } from "./sweep.ts"
+import { arrange, PluginSet } from "./plugin-set.ts"
 import { Timers } from "./timers.ts"
+import { reportUndeclared } from "./undeclared.ts"
 
 export type WorkerState = "new" | "starting" | "running" | "stopping" | "stopped"
 
 const listenWithin = 2_000
 const tendEvery = 3_600_000
 
+/** How a worker is. */
+export interface WorkerHealth {
+  /** It runs, and no plugin keeps failing. */
+  readonly healthy: boolean
+  readonly state: WorkerState
+  readonly worker: string
+  readonly leads: boolean
+  /** Jobs that run now. */
+  readonly running: number
+  readonly queues: readonly string[]
+  /** Whether notifications arrive; `missing`: everything works by polling. */
+  readonly notifications: "arriving" | "missing" | "off"
+  readonly plugins: readonly PluginHealth[]
+}
+
 /** What a worker is composed of, beside its options. */
 export interface Parts {
   /** Executors by name. */
   readonly executors: Readonly<Record<string, ExecutorEntry>>
+  /** Plugins that a worker has unless it says otherwise. */
+  plugins(options: ParsedWorker): readonly Plugin[]
   /** Imports a module, also one in TypeScript. */
   load(url: string): Promise<object>
 }
@@ -52,12 +70,13 @@ export class Worker implements AsyncDisposable {
   /** The automatic tags and its own. */
   readonly tags: readonly string[]
   readonly #context: Context
-  readonly #options: OptionsOutput<typeof workerOptions>
+  readonly #options: ParsedWorker
   readonly #load: Parts["load"]
   readonly #executors: Executors
   #registry: Registry
   readonly #membership: Membership
   readonly #queues: QueueSet
+  readonly #plugins: PluginSet
   readonly #cancels: Cancels
   readonly #followed: Followed
   readonly #timers = new Timers()
@@ -78,6 +97,8 @@ export class Worker implements AsyncDisposable {
     this.id = checkName("Worker.id", options.id ?? randomUUID())
     this.tags = Object.freeze([...automaticTags(this.id), ...options.tags])
     this.#load = parts.load
+    const builtIn = options.defaultPlugins ? parts.plugins(options) : []
+    const plugins = arrange(this.#context.plugins, options.plugins, builtIn)
     this.#registry = registryOf(options.handlers.filter((source): source is Handler => !(source instanceof URL)))
     this.#membership = new Membership({
       ...options,
@@ -91,16 +112,25 @@ export class Worker implements AsyncDisposable {
     this.#followed = new Followed(this.#context.notices)
     const executors = new Map(Object.entries({ ...parts.executors, ...options.executors }))
     this.#executors = new Executors(this.#context, executors, () => this.#registry.values())
-    this.#queues = new QueueSet(this.#home(app), this.tags, this.#executors, () => this.#queuesLoaded())
+    this.#queues = new QueueSet(this.#home(app, plugins), this.tags, this.#executors, () => this.#queuesLoaded())
     this.#cancels = new Cancels(this.#context, () => this.#queues.all())
+    const queues = () => this.queues
+    const self = {
+      id: this.id,
+      tags: this.tags,
+      get queues() {
+        return queues()
+      },
+    }
+    this.#plugins = new PluginSet(plugins, { context: this.#context, client: app, worker: self })
   }
 
-  #home(app: Millrace): Home {
+  #home(app: Millrace, plugins: readonly Plugin[]): Home {
     const { log } = this.#context
     return {
       context: this.#context,
       app,
-      hooks: joinHooks(this.#options.plugins, log),
+      hooks: joinHooks(plugins, log),
       followed: this.#followed,
       grace: this.#options.grace,
       identity: () => ({ incarnation: this.#membership.incarnation, id: this.id }),
@@ -124,6 +154,42 @@ export class Worker implements AsyncDisposable {
   /** Queues that run on this worker now. */
   get queues(): readonly string[] {
     return this.#queues.names
+  }
+
+  /** Whether this worker leads. */
+  get leads(): boolean {
+    return this.#plugins.leader.leads
+  }
+
+  /** How it is: what a health check wants to know. */
+  health(): WorkerHealth {
+    const { notices } = this.#context
+    const plugins = this.#plugins.health
+    const fine = this.#state === "running" && plugins.every((plugin) => plugin.state !== "degraded")
+    return {
+      healthy: fine,
+      state: this.#state,
+      worker: this.id,
+      leads: this.leads,
+      running: this.running,
+      queues: this.queues,
+      notifications: !notices.enabled ? "off" : notices.arrive ? "arriving" : "missing",
+      plugins,
+    }
+  }
+
+  /**
+   * A plugin of this worker, for its own functions, and what it works with here.
+   *
+   * @throws MILLRACE_UNKNOWN_PLUGIN.
+   */
+  plugin<P extends Plugin = Plugin>(name: string): P {
+    return this.#plugins.find(name) as P
+  }
+
+  /** Answers a request for a plugin's route; undefined: no plugin has it. Permissions are the caller's to check. */
+  route(request: Request): Promise<Response> | undefined {
+    return this.#plugins.route(request)
   }
 
   /** Resolves when the worker has stopped, like `stop()`, without stopping it. */
@@ -161,6 +227,8 @@ export class Worker implements AsyncDisposable {
     await this.#queues.opened()
     this.#schedule()
     if (this.#state === "starting") this.#state = "running"
+    this.#plugins.start()
+    this.#context.hub.emit("worker.started", { worker: this.id, queues: this.queues }, { cluster: true })
     this.#context.log.info(`worker ${this.id} started`, { queues: this.queues, handlers: this.#registry.size })
   }
 
@@ -178,6 +246,9 @@ export class Worker implements AsyncDisposable {
   async #prepare(): Promise<void> {
     const { db, names, queues } = this.#context
     await requireMigrated(db, names)
+    for (const { name, migrations } of this.#context.plugins) {
+      if (migrations) await requireMigrated(db, names, name, migrations.length)
+    }
     this.#registry = registryOf(await loadHandlers(this.#options.handlers, this.#load))
     const listed = queues.map((queue) => parseQueue(queue))
     const handled = [...this.#registry.values()].map((handler) => handler.definition.defaults.queue)
@@ -237,7 +308,8 @@ export class Worker implements AsyncDisposable {
   /** After the queues' rows were read. */
   async #queuesLoaded(): Promise<void> {
     const { db, names, notices } = this.#context
-    await this.#membership.announce(this.queues)
+    if (await this.#membership.announce(this.queues))
+      this.#context.hub.emit("worker.announced", { worker: this.id, queues: this.queues }, { cluster: true })
     for (const about of await unblockHandled(db, names, [...this.#registry.keys()]))
       notices.send({ kind: "ready", about })
     for (const runner of this.#queues.active()) await runner.review()
@@ -251,14 +323,15 @@ export class Worker implements AsyncDisposable {
   }
 
   async #sweep(): Promise<void> {
-    await this.#quietly("the sweep did not finish", async () => {
-      await takeBackClaims(this.#context, this.#options.maxCrashes)
-      await reportUndeclared(this.#context, this.#undeclared)
-    })
+    await this.#quietly("undeclared queues could not be looked for", () =>
+      reportUndeclared(this.#context, this.#undeclared),
+    )
   }
 
   async #tend(): Promise<void> {
-    await this.#quietly("the history could not be tended", () => tendHistory(this.#context, this.#retentions()))
+    await this.#quietly("the history could not be tended", () =>
+      ensurePartitions(this.#context.db, this.#context.names, this.#retentions()),
+    )
   }
 
   /** Background work: what fails now is done at its next time. */
@@ -318,14 +391,16 @@ export class Worker implements AsyncDisposable {
     this.#timers.stop()
     this.#queues.stop()
     const { shutdownTimeout, grace } = this.#options
+    const plugins = this.#plugins.stop(Math.max(grace, 1_000))
     const saved =
       (await this.#drained(shutdownTimeout, this.#forced.signal)) ||
       (await this.#abort(this.#forced.signal.aborted ? Math.min(grace, 1_000) : grace)) ||
       (await this.#handBack(Math.max(shutdownTimeout, 10_000)))
     this.#unsubscribe?.()
     await this.#queues.close()
+    await plugins
     await this.#membership.leave(saved)
-    const { log } = this.#context
+    const { log, hub } = this.#context
     if (!saved) {
       for (const runner of this.#queues.all()) runner.abandon()
       log.error(
@@ -333,6 +408,7 @@ export class Worker implements AsyncDisposable {
       )
     }
     this.#state = "stopped"
+    hub.emit("worker.stopped", { worker: this.id, saved }, { cluster: true })
     log.info(`worker ${this.id} stopped`)
     this.#stopped.resolve(saved)
     return saved
@@ -340,6 +416,7 @@ export class Worker implements AsyncDisposable {
 
   /** Fires the signals, and gives handlers the grace period. */
   #abort(ms: number): Promise<boolean> {
+    this.#context.hub.emit("worker.shutdown.timeout", { worker: this.id, jobs: this.running })
     this.#context.log.warn(`worker ${this.id}: firing the signals of jobs that still run`, { jobs: this.running })
     for (const runner of this.#queues.all()) runner.abort("shutdown", stopping(this.id))
     return this.#drained(ms)

@@ -5,7 +5,7 @@ import { deferred } from "../../src/lib/deferred.ts"
 import { fromPool } from "../../src/postgres/adapters/pg.ts"
 import { dropExpiredPartitions, ensurePartitions } from "../../src/postgres/history.ts"
 import { verdict } from "../../src/postgres/sqlstate.ts"
-import { takeBackClaims } from "../../src/worker/sweep.ts"
+import { takeBackClaims } from "../../src/postgres/recovery.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, retrying, succeeded, type Stage } from "./support/stage.ts"
 import { settling, Tap } from "./support/tap.ts"
@@ -164,7 +164,7 @@ test.each(["worker", "orphans"])("#33 so does a recovery (%s) that fails or canc
   await app.job(ids[1]!).cancel()
   if (whose === "worker") await s.expire(member)
   else await s.sql("delete from $s.workers")
-  expect(await takeBackClaims(s.context(), 1)).toHaveLength(2)
+  expect(await takeBackClaims(s.db, s.names, 1)).toHaveLength(2)
   expect(await s.states(ids)).toEqual([whose === "worker" ? "failed" : "pending", "cancelled"])
 })
 

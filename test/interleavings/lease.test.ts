@@ -4,7 +4,7 @@ import { deferred } from "../../src/lib/deferred.ts"
 import type { Connection } from "../../src/model/database.ts"
 import { recoverOrphans, renewWorker } from "../../src/postgres/workers.ts"
 import { recover } from "./support/recovery.ts"
-import { takeBackClaims } from "../../src/worker/sweep.ts"
+import { takeBackClaims } from "../../src/postgres/recovery.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { openStage, succeeded, type Stage } from "./support/stage.ts"
 import { claiming } from "./support/tap.ts"
@@ -259,7 +259,7 @@ async function lockedDead(s: Stage) {
 test("#15 a claim that is locked for long does not keep those of other dead workers from being taken back", async () => {
   await using s = await openStage(database)
   const { gate, locked, free } = await lockedDead(s)
-  await takeBackClaims(s.context(), 3)
+  await takeBackClaims(s.db, s.names, 3)
   const meanwhile = await s.states([locked, free])
   await gate.rollback()
   expect(meanwhile).toEqual(["running", "pending"])
@@ -277,11 +277,11 @@ test("#15 a sweep ends although a dead worker's claim is locked", async () => {
       return s.db.query(text, values)
     },
   }
-  const sweep = takeBackClaims(s.context({ ...s.db, ...counted }), 3)
+  const sweep = takeBackClaims({ ...s.db, ...counted }, s.names, 3)
   await expect(sweep.then(() => "ended")).resolves.toBe("ended")
   expect(await s.state(locked)).toBe("running")
   await gate.rollback()
-  await takeBackClaims(s.context(), 3)
+  await takeBackClaims(s.db, s.names, 3)
   expect(await s.state(locked)).toBe("pending")
 })
 

@@ -6,6 +6,7 @@ import { Worker, type WorkerOptions } from "millrace/worker"
 import pg from "pg"
 import type { TestDatabase } from "../../support/database.ts"
 import type { Context } from "../../../src/client/context.ts"
+import { EventHub } from "../../../src/client/hub.ts"
 import { Notices } from "../../../src/client/notices.ts"
 import { insert, Pusher } from "../../../src/client/pusher.ts"
 import { Waiter } from "../../../src/client/waiter.ts"
@@ -276,6 +277,8 @@ export class Stage implements AsyncDisposable {
       names: this.names,
       log: silent,
       notices,
+      hub: new EventHub(notices, silent),
+      plugins: [],
       pusher,
       waiter,
       queues: [],

@@ -1,0 +1,16 @@
+import type { Migration } from "../migration.ts"
+
+/** Who leads: one row. */
+export const leader: Migration = {
+  version: 4,
+  up: ({ schema: s }) => [
+    `create table ${s}.leader (
+  name       text primary key,
+  term       uuid not null,                          -- a new one at every election
+  worker     text not null,                          -- id of the worker, for people
+  elected_at timestamptz not null,
+  expires_at timestamptz not null
+)`,
+  ],
+  down: ({ schema: s }) => [`drop table ${s}.leader`],
+}

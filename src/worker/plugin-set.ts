@@ -1,0 +1,164 @@
+import { milliseconds } from "../lib/duration.ts"
+import { didYouMean } from "../lib/nearest.ts"
+import { Signal } from "../lib/signal.ts"
+import type { Context } from "../client/context.ts"
+import { failure } from "../model/errors.ts"
+import type { JobApp } from "../model/job-app.ts"
+import {
+  badPlugin,
+  checkPlugins,
+  type Leader,
+  type Plugin,
+  type PluginContext,
+  type PluginHealth,
+} from "../model/plugin.ts"
+import { Supervised, until, usualPace, type Pace } from "./supervisor.ts"
+
+/** The plugins of one worker: which they are, in which order they start, and how they are. */
+
+/** A plugin that tells who leads. */
+export interface LeadershipPlugin extends Plugin {
+  /** The view of one worker, made before the plugin starts. */
+  leaderFor(worker: string): Leader
+}
+
+const nobody: Leader = { leads: false, term: undefined, onChange: () => () => {} }
+
+export interface PluginHome {
+  readonly context: Context
+  readonly client: JobApp
+  readonly worker: PluginContext["worker"]
+  readonly pace?: Pace
+}
+
+/**
+ * The plugins of a worker: those of the app, replaced and added to by the worker's, and built-in ones under names that
+ * nobody has taken. In the order of their needs.
+ *
+ * @throws MILLRACE_BAD_PLUGIN, MILLRACE_BAD_NAME.
+ */
+export function arrange(app: readonly Plugin[], own: readonly Plugin[], builtIn: readonly Plugin[]): readonly Plugin[] {
+  checkPlugins(own)
+  const tabled = own.find((plugin) => plugin.migrations)
+  if (tabled)
+    throw badPlugin(`plugin "${tabled.name}" has tables, so it belongs to the app: new Millrace({ plugins: […] }).`)
+  const chosen = new Map(builtIn.map((plugin) => [plugin.name, plugin]))
+  for (const plugin of [...app, ...own]) chosen.set(plugin.name, plugin)
+  return inOrder(chosen)
+}
+
+function inOrder(all: ReadonlyMap<string, Plugin>): Plugin[] {
+  const ordered = new Set<Plugin>()
+  const visit = (plugin: Plugin, path: readonly string[]) => {
+    if (ordered.has(plugin)) return
+    if (path.includes(plugin.name))
+      throw badPlugin(`plugins need each other in a circle: ${[...path, plugin.name].join(" → ")}.`)
+    for (const need of needsOf(plugin)) {
+      const needed = all.get(need)
+      if (!needed) {
+        const hint = didYouMean(need, all.keys())
+        throw badPlugin(`plugin "${plugin.name}" needs "${need}", which is not there.${hint} Add it to the plugins.`)
+      }
+      visit(needed, [...path, plugin.name])
+    }
+    ordered.add(plugin)
+  }
+  for (const plugin of all.values()) visit(plugin, [])
+  return [...ordered]
+}
+
+/** A leader's plugin needs somebody who says who leads. */
+const needsOf = ({ needs = [], scope }: Plugin): readonly string[] =>
+  scope === "leader" && !needs.includes("leadership") ? [...needs, "leadership"] : needs
+
+export class PluginSet {
+  readonly plugins: readonly Plugin[]
+  readonly leader: Leader
+  readonly #home: PluginHome
+  readonly #supervised: readonly Supervised[]
+
+  constructor(plugins: readonly Plugin[], home: PluginHome) {
+    this.plugins = plugins
+    this.#home = home
+    const leadership = plugins.find((plugin) => plugin.name === "leadership") as LeadershipPlugin | undefined
+    this.leader = leadership?.leaderFor?.(home.worker.id) ?? nobody
+    const { hub, log } = home.context
+    this.#supervised = plugins.map(
+      (plugin) =>
+        new Supervised(plugin, {
+          hub,
+          log,
+          leader: this.leader,
+          worker: home.worker.id,
+          pace: home.pace ?? usualPace,
+          context: (of, signal) => this.#contextOf(of, signal),
+        }),
+    )
+  }
+
+  get health(): readonly PluginHealth[] {
+    return this.#supervised.map((one) => one.health)
+  }
+
+  /** @throws MILLRACE_UNKNOWN_PLUGIN. */
+  find(name: string): Plugin {
+    return this.#find("worker", name)
+  }
+
+  /** The plugin's route that a request names, below /plugins/NAME. */
+  route(request: Request): Promise<Response> | undefined {
+    const { pathname } = new URL(request.url)
+    for (const { plugin, ctx } of this.#supervised) {
+      const found = plugin.routes?.find(
+        ({ method, path }) => method === request.method && pathname === `/plugins/${plugin.name}${path}`,
+      )
+      if (found) return Promise.resolve(found.handle(request, ctx))
+    }
+    return undefined
+  }
+
+  start(): void {
+    for (const one of this.#supervised) one.start()
+  }
+
+  /** Stops them in reverse order; none is waited for longer than `ms`. */
+  async stop(ms: number): Promise<void> {
+    for (const one of this.#supervised.toReversed()) await one.stop(ms)
+  }
+
+  #contextOf(plugin: Plugin, signal: () => AbortSignal): PluginContext {
+    const { context, client, worker } = this.#home
+    const woken = new Signal()
+    const { leader } = this
+    return Object.freeze({
+      name: plugin.name,
+      db: context.db,
+      names: context.names,
+      table: (name: string) => context.names.of(name),
+      client,
+      hub: context.hub,
+      leader,
+      worker,
+      plugins: this.plugins,
+      plugin: <P extends Plugin>(name: string) => this.#find(plugin.name, name) as P,
+      log: context.log,
+      sleep: async (duration: number | string) => {
+        await woken.wait(milliseconds(duration, `plugin "${plugin.name}": sleep`), signal())
+        return !signal().aborted
+      },
+      wakeUp: () => woken.notify(),
+      waitForLeader: () => until(leader, () => leader.leads, signal()),
+      wakeQueue: (about: string) => context.notices.send({ kind: "ready", about }),
+    })
+  }
+
+  #find(asking: string, name: string): Plugin {
+    const found = this.plugins.find((plugin) => plugin.name === name)
+    if (found) return found
+    const hint = didYouMean(
+      name,
+      this.plugins.map((plugin) => plugin.name),
+    )
+    throw failure("MILLRACE_UNKNOWN_PLUGIN", `plugin "${asking}" asks for "${name}", which is not there.${hint}`)
+  }
+}
