@@ -39,7 +39,7 @@ function understood(command: Command, argv: readonly string[], options: CommandO
   } catch (error) {
     const { message } = error as Error
     const wrong = /Unknown option '--?([^']+)'/.exec(message)?.[1]
-    if (wrong === undefined) throw new UsageError(message.split("\n")[0]!)
+    if (wrong === undefined) throw new UsageError(message.split("\n", 1).join())
     const hint = didYouMean(wrong, Object.keys(options)).replace(/"(.*)"/, "--$1")
     throw new UsageError(
       `millrace ${command.name} has no option --${wrong}.${hint} See millrace ${command.name} --help.`,

@@ -57,7 +57,7 @@ test("an event that is too large for a notification, or no JSON, is refused", as
   const { app } = await startApp({ worker: false })
   const large = () => app.hub.emit("big", "x".repeat(7_000), { cluster: true })
   expect(large).toThrow(expect.objectContaining({ code: "MILLRACE_EVENT_TOO_LARGE" }))
-  expect(() => app.hub.emit("big", 1n as never, { cluster: true })).toThrow(
+  expect(() => app.hub.emit("big", 1n, { cluster: true })).toThrow(
     expect.objectContaining({ code: "MILLRACE_BAD_JSON" }),
   )
 })
@@ -98,5 +98,5 @@ test("jobs, queues and workers tell the hub what happens to them", async () => {
     "queue.removed one",
     "worker.stopped",
   ])
-    expect(heard, name).toContain(name)
+    expect(heard).toContain(name)
 })

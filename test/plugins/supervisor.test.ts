@@ -89,7 +89,7 @@ test("a leader's plugin starts when the worker gains its term, and stops when it
 
 test("needs are started first; the context finds them, and wakes and waits", async () => {
   const order: string[] = []
-  let base: Plugin & { value: number } = { name: "base", value: 7, onStart: () => void order.push("base") }
+  const base: Plugin & { value: number } = { name: "base", value: 7, onStart: () => void order.push("base") }
   let ctx: PluginContext | undefined
   let rounds = 0
   const top: Plugin = {
@@ -111,7 +111,6 @@ test("needs are started first; the context finds them, and wakes and waits", asy
   expect(() => worker.plugin("tops")).toThrow(/Did you mean "top"/)
   expect(() => ctx!.plugin("bases")).toThrow(/Did you mean "base"/)
   expect(() => app.plugin("cron")).toThrow(expect.objectContaining({ code: "MILLRACE_UNKNOWN_PLUGIN" }))
-  base = base
 })
 
 test("built-in plugins are there, may be replaced by name, or left out", async () => {

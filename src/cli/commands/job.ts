@@ -109,7 +109,7 @@ function pushOptions(call: Call): PushByNameOptions {
     tags: call.texts("tag").length > 0 ? [...call.texts("tag")] : undefined,
     runAt: at === undefined || at.startsWith("in ") ? at : new Date(at),
   }
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as PushByNameOptions
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 async function list(call: Call): Promise<number> {

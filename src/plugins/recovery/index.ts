@@ -1,6 +1,5 @@
 import { duration, integer, parseOptions, text, type OptionsInput } from "../../lib/options.ts"
 import type { Plugin, PluginContext } from "../../model/plugin.ts"
-import type { JobState } from "../../model/state.ts"
 import { takeBackClaims } from "../../postgres/recovery.ts"
 
 /*
@@ -49,6 +48,6 @@ async function takeBack({ db, names, hub, log, wakeQueue }: PluginContext, maxCr
   const failed = rows.filter((row) => row.state === "failed").length
   const workers = [...new Set(rows.map((row) => row.worker ?? ""))]
   log.warn("claims of lost workers were taken back", { jobs: rows.length, failed, workers })
-  for (const { id, queue, state } of rows) hub.emit("job.recovered", { id, queue, state: state as JobState })
+  for (const { id, queue, state } of rows) hub.emit("job.recovered", { id, queue, state })
   hub.emit("recovery.recovered", { jobs: rows.length, failed, workers })
 }
