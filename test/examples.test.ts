@@ -26,6 +26,21 @@ async function run(example: string): Promise<string> {
 }
 
 const expected: Record<string, string> = {
+  "job-logs": [
+    '1 info opened the file {"rows":4}',
+    '2 warn skipped a row {"row":2,"reason":"no name"}',
+    "all rows are done",
+    "imported 3",
+    "[ 'attempt 1: skipped a row' ]",
+    "",
+  ].join("\n"),
+  "push-from-sql": [
+    "mail: hello Ada",
+    "[ { cancelled: 'cancelled' } ]",
+    'millrace.push: there is no option "maxAttempts" It is called "max_attempts" here.',
+    "permission denied for table jobs ",
+    "",
+  ].join("\n"),
   "quick-start": "hello Ada, attempt 1\n",
   "module-function": "report of May\nfailed there is no function reports.weekly\n",
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',

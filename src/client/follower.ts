@@ -44,7 +44,8 @@ export async function* follow(
   const seen: Seen = { after, state: undefined, progress: undefined }
   let said = -Infinity
   try {
-    while (!signal?.aborted) {
+    for (;;) {
+      if (signal?.aborted) return
       if (performance.now() - said >= sayAgain) {
         notices.send({ kind: "follow", about: id })
         said = performance.now()
@@ -79,12 +80,12 @@ async function look(context: Context, id: string, seen: Seen, gone: () => Error)
     if (!row) throw gone()
     const job = recordOf(row)
     const events = await newLines(context, id, seen)
-    const complete = events.length < linesAtOnce
+    if (events.length >= linesAtOnce) return events // the rest first
     if (job.progress !== undefined && JSON.stringify(job.progress) !== seen.progress) {
       seen.progress = JSON.stringify(job.progress)
       events.push({ type: "progress", progress: job.progress })
     }
-    if (job.state === seen.state || !complete) return events
+    if (job.state === seen.state) return events
     const state: JobEvent = { type: "state", state: job.state, job }
     const first = seen.state === undefined && !isFinal(job.state)
     seen.state = job.state

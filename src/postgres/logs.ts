@@ -86,7 +86,9 @@ export async function readLogs(
 /** Deletes the lines of jobs that are being deleted. */
 export async function deleteLogs(db: Connection, names: Names, ids: readonly string[]): Promise<void> {
   await db.query(
-    `with gone as (delete from ${names.of("job_logs")} where job_id = any($1::uuid[]) returning job_id)
+    `with gone as (delete from ${names.of("job_logs")} where job_id = any(array(
+       select l.job_id from ${names.of("job_logs")} l where l.job_id = any($1::uuid[]) order by l.job_id for update))
+       returning job_id)
      delete from ${names.of("job_log_chunks")} c using gone where c.job_id = gone.job_id`,
     [plainArray(ids)],
   )

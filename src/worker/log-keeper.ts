@@ -41,7 +41,7 @@ export class LogKeeper {
     let book = this.#books.get(attempt)
     if (!book) this.#books.set(attempt, (book = new LogBook()))
     book.add(level, message, fields)
-    if (this.#saving) return
+    if (this.#saving || this.#abandoned.signal.aborted) return
     this.#timer ??= setTimeout(() => this.#soon(), every)
   }
 
@@ -66,7 +66,7 @@ export class LogKeeper {
   #soon(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    if (this.#saving) return
+    if (this.#saving || this.#abandoned.signal.aborted) return
     this.#saving = true
     void this.#run().finally(() => {
       this.#saving = false

@@ -1,6 +1,8 @@
 import { defineJob, type Millrace } from "millrace"
 import type { Worker } from "millrace/worker"
 import { randomBytes } from "node:crypto"
+import fs from "node:fs"
+import path from "node:path"
 import pg from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { fixture, rejection, type Fixture } from "../support/app.ts"
@@ -323,7 +325,7 @@ test("the producer can read nothing, and call nothing else", async () => {
     "queues",
     "migrations",
   ])
-    expect(await rejection(sql(`select * from millrace.${relation}`)), relation).toMatchObject({ code: "42501" })
+    expect(await rejection(sql(`select * from millrace.${relation}`))).toMatchObject({ code: "42501" })
   const { rows } = await own.pool.query<{ name: string }>(
     `select p.oid::regprocedure::text as name from pg_proc p
      where p.pronamespace = 'millrace'::regnamespace and has_function_privilege($1, p.oid, 'execute') order by 1`,
@@ -383,4 +385,23 @@ test("functions live in the schema that was configured", async () => {
   expect(await app.job(rows[0]!.push).get()).toBeUndefined()
   await side.migrate({ to: 1 })
   await side.migrate()
+})
+
+test("the statements of docs/sql.md run, in their order", async () => {
+  await using documented = await fixture()
+  const docsApp = await documented.app()
+  const text = fs.readFileSync(path.resolve(import.meta.dirname, "../../docs/sql.md"), "utf8")
+  const blocks = [...text.matchAll(/```sql\n([\s\S]*?)```/g)].map(([, block]) =>
+    block!.replaceAll("signup", `${role}_docs`),
+  )
+  expect(blocks.length).toBeGreaterThan(6)
+  const client = await documented.pool.connect()
+  try {
+    for (const block of blocks) await client.query(block)
+  } finally {
+    client.release()
+  }
+  const { rows } = await documented.pool.query("select count(*)::int as count from millrace.jobs")
+  expect(rows).toEqual([{ count: 1_004 }])
+  await docsApp.close()
 })

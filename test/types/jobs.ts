@@ -1,5 +1,16 @@
 // Types flow from a definition to push, handler and result. Never run: `tsc --noEmit` is the test.
-import { defineJob, discard, Millrace, snooze, type JobDefinition, type Pushable, type Reference } from "millrace"
+import {
+  defineJob,
+  discard,
+  Millrace,
+  snooze,
+  type JobDefinition,
+  type JobEvent,
+  type Logger,
+  type LogLine,
+  type Pushable,
+  type Reference,
+} from "millrace"
 import { Worker } from "millrace/worker"
 import { z } from "zod"
 
@@ -172,4 +183,29 @@ export function refused(): void {
   void new Worker(app, { concurrency: 5 })
   // @ts-expect-error a queue has a name
   void app.declareQueue({ concurrency: 5 })
+}
+
+// Logs: a job's log is a function, has levels, and is a logger for whatever wants one.
+
+resize.handler((_, job) => {
+  job.log("resized", { width: 1, nested: { any: ["thing"] } })
+  job.log.warn("slow")
+  const logger: Logger = job.log
+  logger.error("x", new Error("fields are any object"))
+  // @ts-expect-error fields are an object
+  job.log("resized", 3)
+  // @ts-expect-error there is no such level
+  job.log.fatal("x")
+  return { bytes: 1 }
+})
+
+export async function followed(job: Reference): Promise<void> {
+  const lines = await job.logs({ after: 3, limit: 10 })
+  same<typeof lines, LogLine[]>(true)
+  for await (const event of job.follow({ signal: AbortSignal.timeout(1) })) {
+    same<typeof event, JobEvent>(true)
+    if (event.type === "log") same<typeof event.level, "debug" | "info" | "warn" | "error">(true)
+    else if (event.type === "progress") same<typeof event.progress, unknown>(true)
+    else same<typeof event.job.id, string>(true)
+  }
 }

@@ -36,7 +36,9 @@ function followed<P, R>(run: (payload: P, job: RunningJob) => R | Promise<R>) {
       say({ kind: "aborted", job: id, claims, code: codeOf(job.signal.reason) }),
     )
     try {
+      job.log("started")
       const result = await run(payload, job)
+      job.log("ended") // not stored yet: whatever happens now happens with a line left
       say({ kind: "ended", job: id, claims })
       return result
     } catch (error) {
