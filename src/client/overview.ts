@@ -23,6 +23,8 @@ export interface WorkerRecord {
   readonly expiresAt: Date
   /** Whether its lease is still running. */
   readonly alive: boolean
+  /** Whether it leads. */
+  readonly leader: boolean
   /** Jobs that it holds, those claimed ahead included. */
   readonly running: number
 }

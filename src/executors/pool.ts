@@ -18,7 +18,7 @@ import type { FromSeat, Setup, ToSeat } from "./messages.ts"
  * Why no pool library: piscina and tinypool were tried. Both end a thread at once when its task's signal aborts, without
  * the grace period in which a handler can obey; neither passes the reason on; and a channel per task for progress, logs,
  * pushes and transactions, which both leave to the caller, costs more than the task. What would be left of them is a list
- * of idle threads. Measured side by side (bench `executors`), this pool needs about half of piscina's time per task.
+ * of idle threads. Measured side by side (bench `executors`), a task costs this pool and piscina the same.
  */
 
 /** A thread or process, once launched. */

@@ -17,6 +17,7 @@ export interface WorkerListRow {
   expires_at: Date
   alive: boolean
   running: number
+  leader: boolean
 }
 
 /** Workers by id, those whose lease is over included until somebody has taken their claims back. */
@@ -26,7 +27,8 @@ export async function listWorkers(db: Connection, names: Names): Promise<WorkerL
        select worker, count(*)::integer as count from ${names.of("jobs")} where state = 'running' group by worker)
      select w.id, w.incarnation, w.hostname, w.pid, w.tags, w.queues, w.handlers, w.started_at, w.seen_at,
        case when isfinite(w.expires_at) then w.expires_at else w.seen_at end as expires_at, w.expires_at > now() as alive,
-       coalesce(r.count, 0) as running
+       coalesce(r.count, 0) as running,
+       exists (select 1 from ${names.of("leader")} l where l.worker = w.id and l.expires_at > now()) as leader
      from ${names.of("workers")} w left join running r on r.worker = w.incarnation order by w.id`,
   )
   return rows

@@ -14,7 +14,7 @@ export class Executors {
   readonly #handlers: () => Iterable<Handler>
   /** Started, not yet taken; by the key of `keyOf`. */
   readonly #started = new Map<string, Executor>()
-  readonly #starting = new Map<string, Promise<void>>()
+  readonly #starting = new Map<string, { readonly executor: Executor; readonly end: Promise<void> }>()
 
   constructor(context: Context, entries: ReadonlyMap<string, ExecutorEntry>, handlers: () => Iterable<Handler>) {
     this.#context = context
@@ -66,7 +66,7 @@ export class Executors {
     if (ready || this.#starting.has(key)) return ready
     const executor = this.open(queue)
     if (!executor.start) return executor
-    const starting = executor.start().then(
+    const end = executor.start().then(
       () => {
         this.#starting.delete(key)
         this.#started.set(key, executor)
@@ -78,13 +78,13 @@ export class Executors {
         later(error)
       },
     )
-    this.#starting.set(key, starting)
+    this.#starting.set(key, { executor, end })
     return undefined
   }
 
   /** Resolves when nothing is being started. */
   async settled(): Promise<void> {
-    while (this.#starting.size > 0) await Promise.all(this.#starting.values())
+    while (this.#starting.size > 0) await Promise.all(Array.from(this.#starting.values(), ({ end }) => end))
   }
 
   /** Ends what was started and is not wanted any more: its queue has changed meanwhile. */
@@ -92,6 +92,13 @@ export class Executors {
     const rest = [...this.#started.values()]
     this.#started.clear()
     await Promise.all(rest.map((executor) => this.close(executor)))
+  }
+
+  /** The worker stops: ends also what is being started. */
+  async closeAll(): Promise<void> {
+    await Promise.all(Array.from(this.#starting.values(), ({ executor }) => this.close(executor)))
+    await this.settled()
+    await this.closeRest()
   }
 
   /** Never throws, and waits for no executor for ever. */

@@ -1,4 +1,5 @@
 import type { Context } from "../client/context.ts"
+import { deferred } from "../lib/deferred.ts"
 import { describe } from "../lib/error.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import { listQueues } from "../postgres/queues.ts"
@@ -22,6 +23,7 @@ export class QueueSet {
   #loading: Promise<void> | undefined
   #again = false
   #open = true
+  readonly #stopped = deferred<void>()
 
   constructor(home: Home, tags: readonly string[], executors: Executors, loaded: () => Promise<void>) {
     this.#context = home.context
@@ -142,6 +144,7 @@ export class QueueSet {
   /** No queue is placed, and no job claimed, any more. */
   stop(): void {
     this.#open = false
+    this.#stopped.resolve()
     for (const runner of this.all()) runner.stop()
   }
 
@@ -150,16 +153,15 @@ export class QueueSet {
     await Promise.all(this.all().map((runner) => runner.drained()))
   }
 
-  /** Once no executor is being started. */
+  /** Once no executor is being started, or the worker was told to stop. */
   async opened(): Promise<void> {
-    await this.#executors.settled()
+    await Promise.race([this.#executors.settled(), this.#stopped.promise])
     await this.#loading
   }
 
   /** Ends the executors, with whatever still runs on them. */
   async close(): Promise<void> {
     await Promise.all(this.all().map((runner) => this.#executors.close(runner.executor)))
-    await this.#executors.settled()
-    await this.#executors.closeRest()
+    await this.#executors.closeAll()
   }
 }

@@ -370,7 +370,10 @@ export class Worker implements AsyncDisposable {
       this.#stopped.resolve(true)
     }
     if (this.#state === "stopped") return this.#stopped.promise
-    if (this.#state === "starting") this.#membership.giveUp()
+    if (this.#state === "starting") {
+      this.#membership.giveUp()
+      this.#queues.stop()
+    }
     return (this.#stopping ??= this.#shutDown())
   }
 

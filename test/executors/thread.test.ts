@@ -1,8 +1,8 @@
 import os from "node:os"
-import { threadExecutor } from "millrace/worker"
-import { describe, expect, test } from "vitest"
-import { startApp } from "../support/start-app.ts"
-import { conformance } from "./conformance.ts"
+import { threadExecutor, Worker } from "millrace/worker"
+import { describe, expect, onTestFinished, test } from "vitest"
+import { startApp, until } from "../support/start-app.ts"
+import { conformance, scratchFile, written } from "./conformance.ts"
 import { handlers, handling } from "./handling.ts"
 import { harm } from "./harm.ts"
 import { behave, crashing, echo, marked } from "./jobs.ts"
@@ -75,6 +75,19 @@ describe("thread", () => {
       { level: "error", message: expect.stringMatching(/"work".*could not be started.*no-such-module/s) },
     ])
     expect(await (await app.push(echo, 1)).get()).toMatchObject({ state: "pending", claims: 0 })
+  })
+
+  test("a worker stops although its threads are still being started", async () => {
+    const init = new URL("./hanging-init.ts", import.meta.url)
+    const file = (process.env.MILLRACE_TEST_FILE = scratchFile())
+    onTestFinished(() => void delete process.env.MILLRACE_TEST_FILE)
+    const { app } = await startApp({ worker: false, queues: [{ ...queue, name: "work" }] })
+    const worker = new Worker(app, { handlers, executors: { thread: threadExecutor({ init }) } })
+    const starting = worker.start()
+    await until(() => written(file) !== undefined)
+    expect(await worker.stop()).toBe(true)
+    await starting.catch(() => {})
+    expect(worker.state).toBe("stopped")
   })
 
   test("what is no URL is refused as init", () => {

@@ -45,6 +45,7 @@ async function listWorkers(call: Call): Promise<number> {
     [
       { title: "id", cell: (worker) => worker.id, flexible: true },
       { title: "alive", cell: (worker) => (worker.alive ? paint("green", "yes") : paint("red", "no")) },
+      { title: "leads", cell: (worker) => (worker.leader ? "yes" : "") },
       { title: "host", cell: (worker) => worker.hostname, flexible: true },
       { title: "pid", cell: (worker) => String(worker.pid), right: true },
       { title: "running", cell: (worker) => String(worker.running), right: true },
