@@ -54,6 +54,17 @@ export function conformance({ queue, worker: options, push, result, hardStop }: 
     expect(record!.errors.at(-1)!.message).toContain("told to fail")
   })
 
+  test("cancelAll reaches a job that runs", async () => {
+    const { app } = await start({}, { grace: "1m" })
+    const file = scratchFile()
+    const job = await push(app, "obey", file)
+    await app.wait([job], { states: ["running"], timeout: "20s" })
+    const report = await app.cancelAll({ queue: "work" }, { reason: "all of them" })
+    expect(report).toMatchObject({ matched: 1, changed: 1, requested: 1 })
+    const [record] = await app.wait([job], { timeout: "20s" })
+    expect(record).toMatchObject({ state: "cancelled", cancel: { reason: "all of them" } })
+  })
+
   test("cancelling a running job fires its signal at once, and ends it with the reason", async () => {
     const { app, worker } = await start({}, { grace: "1m", heartbeat: "1h", lease: "3h", queuePoll: "1h", sweep: "1h" })
     const file = scratchFile()
