@@ -108,7 +108,7 @@ const specials: Partial<Record<FieldName, Compile>> = {
   worker: byWorker,
   uniqueKey: byKey,
   tags: (is, value, { bind }) => {
-    if (is === "isNull") return "j.tags is null"
+    if (is === "isNull") return "coalesce(cardinality(j.tags), 0) = 0"
     return is === "in" ? `j.tags && ${bind(value, "text[]")}` : `j.tags @> array[${bind(value, "text")}]`
   },
   error: (is, value, target) => {
