@@ -47,7 +47,7 @@ export type RetentionInput =
   | "forever"
   | { readonly succeeded?: Duration | "none" | "forever"; readonly failed?: Duration | "none" | "forever" }
 
-const backoffOptions = {
+export const backoffOptions = {
   /** Before the second attempt, before jitter. */
   initial: duration({ default: "1s", doc: "Before the second attempt, before jitter." }),
   /** How much longer each time. */

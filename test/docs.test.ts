@@ -1,0 +1,64 @@
+// What the documentation says: generated pages are what the code says of itself, code in it compiles, links lead somewhere.
+import { execFile } from "node:child_process"
+import fs from "node:fs"
+import path from "node:path"
+import { promisify } from "node:util"
+import { expect, onTestFinished, test } from "vitest"
+import { renderDocs } from "../scripts/docs.mjs"
+
+const root = path.resolve(import.meta.dirname, "..")
+const pages = [
+  "README.md",
+  ...fs
+    .readdirSync(path.join(root, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
+]
+const read = (file: string): string => fs.readFileSync(path.join(root, file), "utf8")
+
+test("the pages of options and commands are what the code says: run `node scripts/docs.mjs` after a build", async () => {
+  for (const [file, text] of Object.entries(await renderDocs())) expect(read(file)).toBe(text)
+})
+
+test("every relative link leads to a file", () => {
+  const broken = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)]
+      .map(([, link]) => path.join(path.dirname(page), link!))
+      .filter((file) => !fs.existsSync(path.join(root, file)))
+      .map((file) => `${page}: ${file}`),
+  )
+  expect(broken).toEqual([])
+})
+
+/** A block is a module by itself when it imports something; otherwise it stands inside the page's setting. */
+function moduleOf(page: string, block: string): string {
+  if (/^import /m.test(block)) return block
+  const setting = /<!-- setting\n([\s\S]*?)-->/.exec(read(page))?.[1] ?? ""
+  return `${setting}\nexport async function snippet() {\n${block}\n}\n`
+}
+
+test("the TypeScript in the pages compiles", async () => {
+  const folder = fs.mkdtempSync(path.join(root, "build", "snippets-"))
+  onTestFinished(() => fs.rmSync(folder, { recursive: true, force: true }))
+  for (const page of pages) {
+    const blocks = [...read(page).matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block!)
+    blocks.forEach((block, index) => {
+      const name = `${page.replaceAll(/[/.]/g, "-")}-${index + 1}.ts`
+      fs.writeFileSync(path.join(folder, name), moduleOf(page, block))
+    })
+  }
+  const config = {
+    extends: "../../tsconfig.json",
+    compilerOptions: { noEmit: true, noUnusedLocals: false, noUnusedParameters: false, noImplicitAny: false },
+    include: ["*.ts"],
+    exclude: [],
+  }
+  fs.writeFileSync(path.join(folder, "tsconfig.json"), JSON.stringify(config))
+  const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc")
+  const run = promisify(execFile)(process.execPath, [tsc, "-p", folder])
+  const problems = await run.then(
+    () => "",
+    (error: { stdout: string }) => error.stdout,
+  )
+  expect(problems).toBe("")
+}, 120_000)
