@@ -40,6 +40,8 @@ export { leadership, pruner, recovery }
 export type { RunningJob } from "./model/running-job.ts"
 export type { WorkerOptions } from "./worker/options.ts"
 export type { WorkerState } from "./worker/worker.ts"
+/** For plugins that check their options as ours do: `options.parseOptions("mine", { every: options.duration({ … }) }, given)`. */
+export * as options from "./lib/options.ts"
 export { asyncExecutor, commandExecutor, processExecutor, threadExecutor }
 
 const defaultPlugins = ({ sweep, maxCrashes }: ParsedWorker): readonly Plugin[] => [

@@ -30,10 +30,40 @@ test("every relative link leads to a file", () => {
   expect(broken).toEqual([])
 })
 
-/** A block is a module by itself when it imports something; otherwise it stands inside the page's setting. */
+const app =
+  'import * as m from "millrace"\nimport * as w from "millrace/worker"\nconst app = new m.Millrace({ dsn: "" })\n'
+const jobs = `import { defineJob } from "millrace"
+const resize = defineJob<{ url: string; width: number }, { bytes: number }>({ name: "resize" })
+const thumbnail = defineJob<{ url: string }>({ name: "thumbnail" })
+const index = defineJob<string>({ name: "index" })
+declare const url: string, id: string, signal: AbortSignal
+`
+
+/** What the snippets of a page take for granted. */
+const settings: Readonly<Record<string, string>> = {
+  "README.md": `${app}${jobs}
+import { discard, age, state } from "millrace"
+import { Worker, pruner, type Plugin } from "millrace/worker"
+import { z } from "zod"
+import type pg from "pg"
+declare const client: pg.Client, payloads: { url: string; width: number }[], a: m.Reference, b: m.Reference
+declare class NotFound extends Error {}
+declare function migrateOldPayload(old: unknown): { url: string; width: number }
+`,
+  "docs/executors.md": `${app}
+import { Worker, commandExecutor, type Executor } from "millrace/worker"
+declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
+`,
+  "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
+  "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
+}
+
+/** A block that imports is a module by itself; others stand inside what their page takes for granted. */
 function moduleOf(page: string, block: string): string {
   if (/^import /m.test(block)) return block
-  const setting = /<!-- setting\n([\s\S]*?)-->/.exec(read(page))?.[1] ?? ""
+  const setting = settings[page] ?? ""
+  if (/^export /m.test(block)) return setting.replace(/^const resize.*$/m, "") + block
   return `${setting}\nexport async function snippet() {\n${block}\n}\n`
 }
 

@@ -41,6 +41,11 @@ const expected: Record<string, string> = {
     "permission denied for table jobs ",
     "",
   ].join("\n"),
+  "seeds/000-leader-loop": "I'm the leader!\n",
+  "seeds/001-configuring": "[ 'leadership', 'recovery', 'pruner' ]\n",
+  "seeds/001-running-jobs-counter": "Current number of running jobs: 0\n",
+  "seeds/003-breakdown": "[ [ 'default', 'scheduled', 3 ] ]\n",
+  "guide-plugin": "[ { queue: 'default', waiting: 2 } ]\n",
   "quick-start": "hello Ada, attempt 1\n",
   "module-function": "report of May\nfailed there is no function reports.weekly\n",
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
@@ -92,4 +97,10 @@ test("the README's first example is examples/quick-start.ts, and no longer than 
   const source = fs.readFileSync(path.join(root, "examples/quick-start.ts"), "utf8")
   expect(/```ts\n([\s\S]*?)```/.exec(readme)?.[1]).toBe(source)
   expect(source.trim().split("\n").length).toBeLessThanOrEqual(30)
+})
+
+test("the guide to plugins shows examples/guide-plugin.ts", () => {
+  const guide = fs.readFileSync(path.join(root, "docs/writing-a-plugin.md"), "utf8")
+  const source = fs.readFileSync(path.join(root, "examples/guide-plugin.ts"), "utf8")
+  expect(guide).toContain("```ts\n" + source + "```")
 })

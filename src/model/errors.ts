@@ -47,6 +47,7 @@ export const errorCodes = {
   MILLRACE_NO_RESULT: "The job keeps no result that could be waited for.",
   MILLRACE_NOT_CONNECTED: "The database could not be reached.",
   MILLRACE_NOT_INDEXED: "A search would read every job; declare an index for it, or narrow it.",
+  MILLRACE_NOT_LEADER: "This worker does not lead, so what only the leader may do was not done.",
   MILLRACE_NOT_MIGRATED: "The schema is missing or older than this release needs.",
   MILLRACE_NOT_STARTED: "The worker is not in a state that allows this call.",
   MILLRACE_PAYLOAD_TOO_LARGE: "A payload is larger than the limit.",

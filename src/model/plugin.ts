@@ -40,6 +40,8 @@ export interface Leader {
   readonly leads: boolean
   /** Names the term; undefined when it does not lead. */
   readonly term: string | undefined
+  /** Throws MILLRACE_NOT_LEADER when the term is over; else nobody takes over before this transaction has ended. */
+  hold(tx: Transaction): Promise<void>
   /** Told of every change; returns its own remover. */
   onChange(changed: () => void): () => void
 }
@@ -68,6 +70,17 @@ export interface PluginContext {
   wakeUp(): void
   /** Resolves when this worker leads (true), or when the plugin is to stop (false). */
   waitForLeader(): Promise<boolean>
+  /**
+   * A transaction that happens only while this worker leads: nobody takes over before it has ended. What must be done once
+   * in the cluster belongs in one; looking at `leader.leads` alone is not enough, since a process may be frozen in between.
+   *
+   * @throws MILLRACE_NOT_LEADER; everything is rolled back then.
+   */
+  asLeader<T>(run: (tx: Transaction) => Promise<T>): Promise<T>
+  /** Of this installation, frozen. */
+  readonly config: { readonly schema: string; readonly notifications: boolean; readonly maxPayload: number }
+  /** Monotonic time, ms: for durations on this machine, never for decisions between machines. */
+  readonly clock: { monotonic(): number }
   /** Wakes the workers of a queue: jobs are ready. */
   wakeQueue(queue: string): void
 }
@@ -191,3 +204,5 @@ export const badPlugin = (text: string) => failure("MILLRACE_BAD_PLUGIN", text)
 
 const duplicate = (name: string) =>
   badPlugin(`two plugins are called "${name}"; give one of them another name, as in pruner({ name: "${name}-2" }).`)
+
+export const notLeader = (text: string) => failure("MILLRACE_NOT_LEADER", text)

@@ -40,6 +40,15 @@ export async function endTerm(db: Connection, names: Names, term: string): Promi
   return count > 0
 }
 
+/** Whether the term lasts; if so, nobody takes over before this transaction has ended. Renewals pass. */
+export async function holdTerm(tx: Connection, names: Names, term: string): Promise<boolean> {
+  const { count } = await tx.query(
+    `select 1 from ${names.of("leader")} where name = 'leader' and term = $1 and expires_at >= now() for key share`,
+    [term],
+  )
+  return count > 0
+}
+
 /** In how many milliseconds the present term ends; 0 or less: nobody leads. */
 export async function termLeft(db: Connection, names: Names): Promise<number> {
   const { rows } = await db.query<{ left: number | null }>(

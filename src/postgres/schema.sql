@@ -1119,7 +1119,8 @@ revoke all on all routines in schema "millrace" from public;
 
 create table "millrace".leader (
   name       text primary key,
-  term       uuid not null,                          -- a new one at every election
+  -- A new one at every election. A key, so that a takeover waits for those who hold FOR KEY SHARE, and a renewal does not.
+  term       uuid not null unique,
   worker     text not null,                          -- id of the worker, for people
   elected_at timestamptz not null,
   expires_at timestamptz not null

@@ -1,12 +1,15 @@
 import { milliseconds } from "../lib/duration.ts"
+import { monotonic } from "../lib/clock.ts"
 import { didYouMean } from "../lib/nearest.ts"
 import { Signal } from "../lib/signal.ts"
 import type { Context } from "../client/context.ts"
+import type { Transaction } from "../model/database.ts"
 import { failure } from "../model/errors.ts"
 import type { JobApp } from "../model/job-app.ts"
 import {
   badPlugin,
   checkPlugins,
+  notLeader,
   type Leader,
   type Plugin,
   type PluginContext,
@@ -22,7 +25,12 @@ export interface LeadershipPlugin extends Plugin {
   leaderFor(worker: string): Leader
 }
 
-const nobody: Leader = { leads: false, term: undefined, onChange: () => () => {} }
+const nobody: Leader = {
+  leads: false,
+  term: undefined,
+  hold: () => Promise.reject(notLeader("This worker has no leadership plugin.")),
+  onChange: () => () => {},
+}
 
 export interface PluginHome {
   readonly context: Context
@@ -148,6 +156,17 @@ export class PluginSet {
       },
       wakeUp: () => woken.notify(),
       waitForLeader: () => until(leader, () => leader.leads, signal()),
+      asLeader: <T>(run: (tx: Transaction) => Promise<T>) =>
+        context.db.transaction(async (tx) => {
+          await leader.hold(tx)
+          return run(tx)
+        }),
+      config: Object.freeze({
+        schema: context.names.plain,
+        notifications: context.notices.enabled,
+        maxPayload: context.maxPayload,
+      }),
+      clock: { monotonic },
       wakeQueue: (about: string) => context.notices.send({ kind: "ready", about }),
     })
   }

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto"
+import { setImmediate as nextTurn } from "node:timers/promises"
 import { monotonic } from "../../lib/clock.ts"
 import { duration, oneOf, parseOptions, text, type OptionsInput } from "../../lib/options.ts"
+import type { Transaction } from "../../model/database.ts"
 import { failure } from "../../model/errors.ts"
-import type { Leader, Plugin, PluginContext } from "../../model/plugin.ts"
-import { endTerm, renewTerm, takeTerm, termLeft } from "../../postgres/leader.ts"
+import { notLeader, type Leader, type Plugin, type PluginContext } from "../../model/plugin.ts"
+import { endTerm, holdTerm, renewTerm, takeTerm, termLeft } from "../../postgres/leader.ts"
 
 /*
  * Which one of many workers leads. A term is a random id and a time of the database's clock, in one row.
@@ -13,8 +15,8 @@ import { endTerm, renewTerm, takeTerm, termLeft } from "../../postgres/leader.ts
  *      └── renewal refused · local trust is over · clean stop (the row is ended, and others are told) ──┘
  *
  * The id makes the term, not the worker's name: two processes of one host, or one that was restarted, never share one.
- * Local trust ends `lease` after the moment *before* the request that made or renewed the term, on the monotonic clock,
- * so it is over before anybody else can take the term. A process that was frozen finds it over when it looks. What it
+ * Local trust lasts for nine tenths of the lease, from the moment *before* the request that made or renewed the term, on the
+ * monotonic clock, so it is over before anybody else can take the term. A process that was frozen finds it over when it looks. What it
  * had under way at that moment may still reach the database: what must not happen twice is fenced by its own rows, never
  * by leadership alone.
  */
@@ -38,6 +40,7 @@ const hints = { poll_interval: "every", timeout: "lease", interval: "every", ttl
 
 /** Leadership of one worker: what its plugin finds out, and what others read. */
 class Term implements Leader {
+  #names: PluginContext["names"] | undefined
   #term: string | undefined
   #until = 0
   #over: NodeJS.Timeout | undefined
@@ -49,6 +52,18 @@ class Term implements Leader {
 
   get term(): string | undefined {
     return this.leads ? this.#term : undefined
+  }
+
+  async hold(tx: Transaction): Promise<void> {
+    const { term } = this
+    if (term !== undefined && this.#until === Infinity) return // mode "always": there is nobody to keep out
+    if (term !== undefined && this.#names && (await holdTerm(tx, this.#names, term))) return
+    throw notLeader("This worker does not lead (any more); its successor does what was asked for.")
+  }
+
+  /** Where its row is. */
+  open(names: PluginContext["names"]): void {
+    this.#names = names
   }
 
   onChange(changed: () => void): () => void {
@@ -98,17 +113,24 @@ export function leadership(given?: LeadershipOptions): Plugin & { leaderFor(work
     leaderFor: termOf,
     run: async (ctx, signal) => {
       const term = termOf(ctx.worker.id)
+      term.open(ctx.names)
       if (options.mode === "always") return always(ctx, term, options.every)
-      const remove = ctx.hub.on(free, () => ctx.wakeUp())
+      const removers = [
+        ctx.hub.on(free, () => ctx.wakeUp()),
+        term.onChange(() => term.leads || ctx.wakeUp()), // its trust is over: said at once, not at the next renewal
+      ]
       try {
         await follow(ctx, signal, term, options)
       } finally {
-        remove()
+        for (const remove of removers) remove()
         await handOver(ctx, term)
       }
     },
   }
 }
+
+/** Share of the lease that a leader trusts in: what it still has under way when trust ends is done before the term is. */
+const trusted = 0.9
 
 /** Tells everybody that the term is free. */
 const free = "leadership.free"
@@ -132,8 +154,9 @@ async function follow(
     const name = randomUUID()
     const sent = monotonic()
     if (await takeTerm(ctx.db, ctx.names, name, ctx.worker.id, lease)) {
-      term.trust(name, sent + lease)
+      term.trust(name, sent + lease * trusted)
       ctx.hub.emit("leadership.gained", { worker: ctx.worker.id, term: name })
+      await nextTurn() // the leader's plugins start first, so that they hear of this round as well
       ctx.hub.emit("leadership.loop", { worker: ctx.worker.id, term: name })
       ctx.log.info(`worker ${ctx.worker.id} leads`, { term: name })
       await lead(ctx, signal, term, name, { lease, every })
@@ -162,7 +185,7 @@ async function lead(
     })
     if (renewed === false) break
     if (renewed === undefined) continue
-    term.trust(name, sent + lease)
+    term.trust(name, sent + lease * trusted)
     ctx.hub.emit("leadership.renewed", { worker: ctx.worker.id, term: name })
     ctx.hub.emit("leadership.loop", { worker: ctx.worker.id, term: name })
   }

@@ -1,7 +1,8 @@
+import { milliseconds, type Duration } from "../../lib/duration.ts"
 import { describe } from "../../lib/error.ts"
 import { duration, integer, parseOptions, text, value, type OptionsInput } from "../../lib/options.ts"
 import type { Plugin, PluginContext } from "../../model/plugin.ts"
-import { isRule, type Rule } from "../../model/rule.ts"
+import { all, any, compare, isRule, type Rule } from "../../model/rule.ts"
 import { dropExpiredPartitions } from "../../postgres/history.ts"
 import { cleanLogs } from "../../postgres/logs.ts"
 import { pruneByRule } from "../../postgres/prune.ts"
@@ -24,6 +25,13 @@ export const prunerOptions = {
     doc: "Finished jobs that go before their retention is over. Default: none.",
     check: (given) => (isRule(given) ? undefined : 'must be a rule, such as finishedAge.gt("1h")'),
   }),
+  /** How long finished jobs of a queue are kept at most: `{ mail: "1h" }`. */
+  queues: value<Readonly<Record<string, Duration>>>({
+    type: "{ queue: duration }",
+    doc: 'How long finished jobs of a queue are kept at most: `{ mail: "1h" }`.',
+    check: (given) =>
+      typeof given === "object" && given !== null && !Array.isArray(given) ? undefined : 'must be { queue: "1h" }',
+  }),
   /** How often it looks. */
   every: duration({ default: "60s", min: 50, max: 86_400_000, doc: "How often it looks." }),
   /** Jobs per statement. */
@@ -42,7 +50,9 @@ const hints = {
 
 /** @throws MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION, MILLRACE_BAD_DURATION. */
 export function pruner(given?: PrunerOptions): Plugin {
-  const { name, rule, every, batch } = parseOptions("pruner", prunerOptions, given, hints)
+  const { name, rule: own, queues, every, batch } = parseOptions("pruner", prunerOptions, given, hints)
+  const rules = [...(own ? [own] : []), ...Object.entries(queues ?? {}).map(([queue, age]) => olderIn(queue, age))]
+  const rule = rules.length > 0 ? any(...rules) : undefined
   return {
     name,
     scope: "leader",
@@ -51,6 +61,11 @@ export function pruner(given?: PrunerOptions): Plugin {
       while (await ctx.sleep(every))
     },
   }
+}
+
+function olderIn(queue: string, age: Duration): Rule {
+  const ms = milliseconds(age, `pruner.queues.${queue}`)
+  return all(compare("queue", "eq", queue), compare("finishedAge", "gt", `${ms}ms`))
 }
 
 async function prune(ctx: PluginContext, signal: AbortSignal, rule: Rule | undefined, batch: number): Promise<void> {
