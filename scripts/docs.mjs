@@ -27,6 +27,7 @@ const sections = [
   ["recovery(…)", "plugins/recovery/index.js", "recoveryOptions"],
   ["pruner(…)", "plugins/pruner/index.js", "prunerOptions"],
   ["retryPolicies(…)", "plugins/retry/index.js", "retryOptions"],
+  ["sentry(…)", "plugins/sentry/index.js", "sentryOptions"],
   ["reprioritize(…)", "plugins/reprioritize/index.js", "reprioritizeOptions"],
 ]
 

@@ -35,6 +35,8 @@ export type { WorkerHealth } from "./worker/worker.ts"
 export type { ReprioritizeOptions } from "./plugins/reprioritize/index.ts"
 export { reprioritize } from "./plugins/reprioritize/index.ts"
 export type { ErrorMatch, RetryOptions, RetryPolicy } from "./plugins/retry/index.ts"
+export type { SentryLike, SentryOptions } from "./plugins/sentry/index.ts"
+export { sentry } from "./plugins/sentry/index.ts"
 export { retryPolicies } from "./plugins/retry/index.ts"
 export { leadership, pruner, recovery }
 export type { RunningJob } from "./model/running-job.ts"

@@ -1,5 +1,6 @@
-import type { Connection } from "../model/database.ts"
+import type { Connection, Database } from "../model/database.ts"
 import { patchAssignments, patchMoment, patchValues, type JobPatch } from "./jobs.ts"
+import { deleteLogs } from "./logs.ts"
 import { plainArray, type Names } from "./sql.ts"
 
 /** The statements that act on many jobs at once. All lock rows in id order. */
@@ -18,13 +19,17 @@ export async function retryJobs(db: Connection, names: Names, ids: readonly stri
   return rows
 }
 
-/** Deletes jobs that do not run. Ids that nobody knows are not returned. */
-export async function deleteJobs(db: Connection, names: Names, ids: readonly string[]) {
-  const { rows } = await db.query<{ id: string; outcome: "deleted" | "running" }>(
-    `select * from ${names.of("delete_many_1")}($1::uuid[])`,
-    [plainArray(ids)],
-  )
-  return rows
+/** Deletes jobs that do not run, with their logs. Ids that nobody knows are not returned. */
+export function deleteJobs(db: Database, names: Names, ids: readonly string[]) {
+  return db.transaction(async (tx) => {
+    const { rows } = await tx.query<{ id: string; outcome: "deleted" | "running" }>(
+      `select * from ${names.of("delete_many_1")}($1::uuid[])`,
+      [plainArray(ids)],
+    )
+    const gone = rows.filter((row) => row.outcome === "deleted").map((row) => row.id)
+    if (gone.length > 0) await deleteLogs(tx, names, gone)
+    return rows
+  })
 }
 
 /** Changes jobs that have not started, and returns those. */

@@ -127,7 +127,7 @@ test("options of a worker that are wrong are refused, with a hint", async () => 
     message: expect.stringMatching(/definition\.handler/),
   })
   expect(refused({ handlers: "all" })).toMatchObject({ code: "MILLRACE_BAD_OPTION" })
-  expect(refused({ plugins: ["x"] })).toMatchObject({ code: "MILLRACE_BAD_OPTION" })
+  expect(refused({ plugins: ["x"] })).toMatchObject({ code: "MILLRACE_BAD_PLUGIN" })
   expect(refused({ executors: 5 })).toMatchObject({ code: "MILLRACE_BAD_OPTION" })
   expect(refused({ maxCrashes: 0 })).toMatchObject({ code: "MILLRACE_BAD_OPTION" })
   expect(refused({ tags: [""] })).toMatchObject({ code: "MILLRACE_BAD_OPTION" })

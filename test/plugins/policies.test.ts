@@ -18,10 +18,10 @@ test("retry policies decide by error class, code, and rule; the first that fits"
     plugins: [
       retryPolicies({
         policies: [
-          { errors: [Refused], then: "discard" },
-          { errors: ["ECONNRESET"], then: { retryAfter: "1h" } },
-          { rule: payload("fail").eq("rule").and(attempts.gte(1)), then: "discard" },
-          { rule: jobName.eq("work").and(errorText.contains("busy")), then: { snooze: "1h" } },
+          { errors: [Refused], outcome: "discard" },
+          { errors: ["ECONNRESET"], outcome: { retryAfter: "1h" } },
+          { rule: payload("fail").eq("rule").and(attempts.gte(1)), outcome: "discard" },
+          { rule: jobName.eq("work").and(errorText.contains("busy")), outcome: { snooze: "1h" } },
         ],
       }),
     ],
@@ -47,12 +47,12 @@ test("retry policies decide by error class, code, and rule; the first that fits"
 
 test.each([
   [() => retryPolicies({} as never), /policies/],
-  [() => retryPolicies({ policies: [{ then: "drop" }] } as never), /"discard", \{ retryAfter/],
+  [() => retryPolicies({ policies: [{ outcome: "drop" }] } as never), /"discard", \{ retryAfter/],
   [
-    () => retryPolicies({ policies: [{ rule: age.gt("1h"), then: "discard" }] }),
+    () => retryPolicies({ policies: [{ rule: age.gt("1h"), outcome: "discard" }] }),
     /"age" is not known of a job that runs/,
   ],
-  [() => retryPolicies({ policies: [{ error: [], then: "discard" }] } as never), /no option "error"/],
+  [() => retryPolicies({ policies: [{ error: [], outcome: "discard" }] } as never), /no option "error"/],
   [() => reprioritize({} as never), /rule/],
   [() => reprioritize({ rule: age.gt("1m"), check_interval: "1m" } as never), /every/],
 ])("bad options are refused where they are written: %#", (make, message) => {

@@ -158,7 +158,7 @@ async function follow(
       ctx.hub.emit("leadership.gained", { worker: ctx.worker.id, term: name })
       await nextTurn() // the leader's plugins start first, so that they hear of this round as well
       ctx.hub.emit("leadership.loop", { worker: ctx.worker.id, term: name })
-      ctx.log.info(`worker ${ctx.worker.id} leads`, { term: name })
+      ctx.log.debug(`worker ${ctx.worker.id} leads`, { term: name })
       await lead(ctx, signal, term, name, { lease, every })
     } else {
       // When the present term is over somebody takes it; a little chance keeps all from asking at once.

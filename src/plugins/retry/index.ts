@@ -20,14 +20,14 @@ export interface RetryPolicy {
   /** Which jobs: id, queue, name, attempts, crashes, tags, payload, meta, error. Default: all. */
   readonly rule?: Rule
   /** What happens: never again, again after a while, or again after a while without using up an attempt. */
-  readonly then: "discard" | { readonly retryAfter: Duration } | { readonly snooze: Duration }
+  readonly outcome: "discard" | { readonly retryAfter: Duration } | { readonly snooze: Duration }
 }
 
 export const retryOptions = {
   /** Name on the worker. */
   name: text({ default: "retry", doc: "Name on the worker." }),
   /** The first that fits decides. */
-  policies: list(value<RetryPolicy>({ type: "{ errors, rule, then }", doc: "A policy." }), {
+  policies: list(value<RetryPolicy>({ type: "{ errors, rule, outcome }", doc: "A policy." }), {
     min: 1,
     required: true,
     doc: "The first that fits decides.",
@@ -52,15 +52,15 @@ export function retryPolicies(given: RetryOptions): Plugin {
   }
 }
 
-interface Checked extends Required<Pick<RetryPolicy, "then">> {
+interface Checked extends Required<Pick<RetryPolicy, "outcome">> {
   readonly errors: readonly ErrorMatch[] | undefined
   readonly rule: Rule | undefined
 }
 
-function check({ errors, rule, then, ...rest }: RetryPolicy, where: string): Checked {
+function check({ errors, rule, outcome, ...rest }: RetryPolicy, where: string): Checked {
   const [unknown] = Object.keys(rest)
   if (unknown !== undefined)
-    throw badPlugin(`${where}: there is no option "${unknown}"; a policy is { errors, rule, then }.`)
+    throw badPlugin(`${where}: there is no option "${unknown}"; a policy is { errors, rule, outcome }.`)
   if (
     errors !== undefined &&
     !(Array.isArray(errors) && errors.every((one) => typeof one === "string" || typeof one === "function"))
@@ -70,15 +70,15 @@ function check({ errors, rule, then, ...rest }: RetryPolicy, where: string): Che
     if (!isRule(rule)) throw badPlugin(`${where}.rule must be a rule, such as jobName.eq("mail").`)
     requireRunning(rule)
   }
-  if (then !== "discard") delayOf(then, where)
-  return { errors, rule, then }
+  if (outcome !== "discard") delayOf(outcome, where)
+  return { errors, rule, outcome }
 }
 
-function delayOf(then: Exclude<RetryPolicy["then"], "discard">, where: string): number {
-  const [kind, ...more] = Object.keys(then ?? {})
+function delayOf(outcome: Exclude<RetryPolicy["outcome"], "discard">, where: string): number {
+  const [kind, ...more] = Object.keys(outcome ?? {})
   if (more.length > 0 || (kind !== "retryAfter" && kind !== "snooze"))
-    throw badPlugin(`${where}.then is "discard", { retryAfter: "1m" } or { snooze: "1m" }.`)
-  return milliseconds((then as Record<string, Duration>)[kind]!, `${where}.then.${kind}`)
+    throw badPlugin(`${where}.outcome is "discard", { retryAfter: "1m" } or { snooze: "1m" }.`)
+  return milliseconds((outcome as Record<string, Duration>)[kind]!, `${where}.outcome.${kind}`)
 }
 
 function fits({ errors, rule }: Checked, job: RunningJob, error: unknown): boolean {
@@ -95,7 +95,7 @@ function matchesError(match: ErrorMatch, error: unknown): boolean {
   return name === match || code === match
 }
 
-function outcomeOf({ then }: Checked, error: unknown): unknown {
-  if (then === "discard") return discard(error)
-  return "snooze" in then ? snooze(then.snooze) : retryAfter(then.retryAfter, error)
+function outcomeOf({ outcome }: Checked, error: unknown): unknown {
+  if (outcome === "discard") return discard(error)
+  return "snooze" in outcome ? snooze(outcome.snooze) : retryAfter(outcome.retryAfter, error)
 }
