@@ -42,6 +42,7 @@ const expected: Record<string, string> = {
     "",
   ].join("\n"),
   "seeds/000-leader-loop": "I'm the leader!\n",
+  "seeds/001-required-plugins": "[ 'leadership', 'recovery', 'pruner' ]\n",
   "seeds/001-configuring": "[ 'leadership', 'recovery', 'pruner' ]\n",
   "seeds/001-running-jobs-counter": "Current number of running jobs: 0\n",
   "seeds/003-breakdown": "[ [ 'default', 'scheduled', 3 ] ]\n",

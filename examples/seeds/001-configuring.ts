@@ -1,12 +1,12 @@
 // Seed 001: plugins of an app, configured. (Cron, workflow and web come with later releases.)
-import { Millrace } from "millrace"
+import { age, Millrace } from "millrace"
 import { leadership, pruner, recovery, Worker } from "millrace/worker"
 
 await using app = new Millrace({
   dsn: process.env.DATABASE_URL,
   logger: false,
   queues: [{ name: "default", concurrency: 10 }],
-  plugins: [leadership(), recovery(), pruner({ queues: { default: "1h" }, every: "10s" })],
+  plugins: [leadership(), recovery(), pruner({ rule: age.gt("1h"), every: "10s" })],
 })
 await app.migrate()
 

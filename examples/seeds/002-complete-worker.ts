@@ -1,18 +1,24 @@
-// A complete worker: several queues, tags, an id, and a heartbeat of its own.
-import { defineJob, Millrace } from "millrace"
-import { Worker } from "millrace/worker"
+// A complete worker: several queues, plugins, tags, an id, and a heartbeat of its own. (Cron and web come with later releases.)
+import { age, defineJob, Millrace } from "millrace"
+import { leadership, pruner, recovery, Worker } from "millrace/worker"
 
 const page = defineJob<{ who: string }, string>({ name: "page", queue: "high_priority" })
 
-await using app = new Millrace({ dsn: process.env.DATABASE_URL, logger: false })
+await using app = new Millrace({
+  dsn: process.env.DATABASE_URL,
+  logger: false,
+  plugins: [
+    pruner({ rule: age.gt("1h"), every: "1h" }), // finished jobs go when they are older than an hour, looked at each hour
+    recovery(),
+    leadership(),
+  ],
+})
 await app.migrate()
 
 await app.declareQueue({ name: "default", concurrency: 10 })
 await app.declareQueue({ name: "high_priority", concurrency: 5, tags: ["role=priority"] })
 await app.declareQueue({ name: "low_priority", concurrency: 2 })
 
-// What the seed's Pruner and Recovery do is built in: finished jobs are dropped with their retention, and the jobs of
-// workers that were lost are taken back.
 await using worker = new Worker(app, {
   id: "worker-1",
   tags: ["role=priority", "env=dev"],

@@ -3,6 +3,7 @@ import { monotonic } from "../lib/clock.ts"
 import { describe } from "../lib/error.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import type { EventHub } from "../client/hub.ts"
+import { verdict } from "../postgres/sqlstate.ts"
 import type { Logger } from "../model/log.ts"
 import type { Leader, Plugin, PluginContext, PluginHealth } from "../model/plugin.ts"
 
@@ -89,7 +90,8 @@ export class Supervised {
       if (this.#stop.signal.aborted) return
       if (error === undefined) continue // its term is over, or it had nothing more to do
       if (monotonic() - started > this.#pace.calm) this.#crashes = 0
-      this.#crashed(error)
+      if (verdict(error) === "retry") this.#cutOff(error)
+      else this.#crashed(error)
       await abortableSleep(this.#pause(), this.#stop.signal)
     }
   }
@@ -139,6 +141,15 @@ export class Supervised {
     return error
   }
 
+  /** The database could not be reached: that is no fault of the plugin, and it goes on as soon as it can. */
+  #cutOff(thrown: unknown): void {
+    this.#state = "restarting"
+    this.#error = describe(thrown)
+    this.#log.warn(`plugin "${this.plugin.name}": the database could not be reached; it is started again`, {
+      error: this.#error,
+    })
+  }
+
   #crashed(thrown: unknown): void {
     this.#crashes += 1
     this.#error = describe(thrown)
@@ -153,6 +164,7 @@ export class Supervised {
 
   #pause(): number {
     const { initial, max } = this.#pace
+    if (this.#state === "restarting" && this.#crashes === 0) return initial * (1 + Math.random())
     if (this.#crashes >= degradedFrom) return max * (0.9 + Math.random() * 0.2)
     return initial / 2 + backoffDelay({ initial, factor: 2, max, jitter: "full" }, this.#crashes)
   }

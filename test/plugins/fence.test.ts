@@ -51,9 +51,9 @@ test("asLeader is refused to those that do not lead, and when the term is over; 
 })
 
 test("a leader that cannot renew stops trusting itself before its term ends", async () => {
-  const { worker, sql, app } = await startApp({ plugins: [leadership({ lease: "3s", every: "500ms" })] })
+  const { worker, sql, app } = await startApp({ plugins: [leadership({ lease: "12s", every: "1s" })] })
   await until(() => worker.leads)
-  const lost = app.hub.waitFor("leadership.lost", { timeout: "20s" })
+  const lost = app.hub.waitFor("leadership.lost", { timeout: "60s" })
   await sql("alter table $schema.leader rename to hidden")
   await lost
   const [row] = await sql("select expires_at > now() as lasts from $schema.hidden")

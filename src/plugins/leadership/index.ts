@@ -153,7 +153,12 @@ async function follow(
   while (!signal.aborted) {
     const name = randomUUID()
     const sent = monotonic()
-    if (await takeTerm(ctx.db, ctx.names, name, ctx.worker.id, lease)) {
+    const taken = await takeTerm(ctx.db, ctx.names, name, ctx.worker.id, lease).catch((error: unknown) => {
+      ctx.log.debug("nobody could be elected now", { error: String(error) })
+      return undefined
+    })
+    if (taken === undefined) await ctx.sleep(Math.min(every, 500) * (1 + Math.random()))
+    else if (taken) {
       term.trust(name, sent + lease * trusted)
       ctx.hub.emit("leadership.gained", { worker: ctx.worker.id, term: name })
       await nextTurn() // the leader's plugins start first, so that they hear of this round as well
