@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { insert } from "../../src/client/pusher.ts"
+import { retryJobs } from "../../src/postgres/bulk.ts"
 import { retryJob, updateJob } from "../../src/postgres/jobs.ts"
 import { testDatabase, type TestDatabase } from "../support/database.ts"
 import { failed, openStage, succeeded, type Stage } from "./support/stage.ts"
@@ -195,4 +196,39 @@ test("#39 an update behind a settle finds no job that waits", async () => {
   await expect(s.app().job(id).update({ priority: 5 })).rejects.toMatchObject({ code: "MILLRACE_JOB_RUNNING" })
   await a.commit()
   expect(await s.row(id)).toMatchObject({ state: "succeeded", priority: 0 })
+})
+
+test("#50 a bulk delete behind a claim waits, and leaves the job to it", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const member = await s.member()
+  const [held, free] = [await s.pushOne({ priority: 1 }), await s.pushOne()]
+  await a.begin()
+  await s.call(member, { limit: 1, on: a.db })
+  const deleted = b.start((db) =>
+    db.query<{ id: string; outcome: string }>(`select * from ${s.names.of("delete_many_1")}($1::uuid[])`, [
+      `{${held},${free}}`,
+    ]),
+  )
+  await deleted.waiting(a)
+  await a.commit()
+  expect((await deleted.result).rows).toEqual([
+    { id: held, outcome: "running" },
+    { id: free, outcome: "deleted" },
+  ])
+  expect(await s.state(held)).toBe("running")
+})
+
+test("#51 a bulk retry behind a push that takes the key leaves that job in the history, and runs the others", async () => {
+  await using s = await openStage(database)
+  const [a, b] = await s.sessions()
+  const [keyed, plain] = [await finished(s, { uniqueKey: "key" }), await finished(s)]
+  await a.begin()
+  await insert(a.db, s.names, [s.newJob({ uniqueKey: "key" })], false)
+  const retried = b.start((db) => retryJobs(db, s.names, [keyed, plain]))
+  await retried.waiting(a)
+  await a.commit()
+  const outcomes = Object.fromEntries((await retried.result).map(({ id, outcome }) => [id, outcome]))
+  expect(outcomes).toEqual({ [keyed]: "taken", [plain]: "ready" })
+  expect(await s.states([keyed, plain])).toEqual(["failed", "pending"])
 })

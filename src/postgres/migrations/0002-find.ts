@@ -3,7 +3,7 @@ import type { Names } from "../sql.ts"
 
 /**
  * Finding and acting on many jobs. What it costs the hot path is close to nothing, by choice: a tree index on the history
- * for each thing that people search by would cost a third of a settlement. See docs/design/find.md.
+ * for each thing that people search by would cost a fifth of the server's CPU per job. See docs/design/find.md.
  */
 export const find: Migration = {
   version: 2,
