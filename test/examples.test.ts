@@ -4,6 +4,7 @@ import path from "node:path"
 import { promisify } from "node:util"
 import { expect, test } from "vitest"
 import { testDatabase } from "./support/database.ts"
+import { hasTerminals } from "./support/terminal.ts"
 
 const root = path.resolve(import.meta.dirname, "..")
 
@@ -78,7 +79,9 @@ const expected: Record<string, string> = {
   ].join("\n"),
 }
 
-test.each(Object.keys(expected))("the example %s runs and prints what it says", async (example) => {
+const runnable = Object.keys(expected).filter((name) => name !== "serial-printer" || hasTerminals())
+
+test.each(runnable)("the example %s runs and prints what it says", async (example) => {
   expect(await run(example)).toBe(expected[example])
 })
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe } from "vitest"
 import { moduleFunction } from "../../examples/executors/module-function.ts"
 import { serialPrinter } from "../../examples/executors/serial-printer.ts"
 import { simulatedPrinter, type SimulatedPrinter } from "../../examples/executors/simulated-printer.ts"
+import { hasTerminals } from "../support/terminal.ts"
 import { conformance } from "./conformance.ts"
 
 describe("the example that runs functions of modules", () => {
@@ -41,7 +42,7 @@ describe("the example that runs functions of modules", () => {
   })
 })
 
-describe("the example that prints over a serial line", () => {
+describe.skipIf(!hasTerminals())("the example that prints over a serial line", () => {
   let hardware: SimulatedPrinter
   const executors: Record<string, ReturnType<typeof serialPrinter>> = {}
   beforeAll(async () => {

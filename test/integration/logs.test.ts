@@ -418,7 +418,7 @@ test("only what is followed is notified", async () => {
     const later = await app.push(noisy, {}, { runAt: "in 300ms" })
     const events = await followed(later)
     expect(events.map(short)).toContain("hm")
-    await listener.query("select 1")
+    await until(() => heard.includes(`n ${later.id}`), "news come, also when the job has ended meanwhile")
     expect(heard.filter((line) => line.startsWith("f "))).toContain(`f ${later.id}`)
     expect(new Set(heard.filter((line) => line.startsWith("n ")))).toEqual(new Set([`n ${later.id}`]))
   } finally {
