@@ -5,7 +5,8 @@ import { spawnSync } from "node:child_process"
  * Elsewhere the tests that need one are skipped, and say so.
  */
 export function hasTerminals(): boolean {
-  const found = spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes("util-linux") === true
+  const { error, stdout } = spawnSync("script", ["--version"], { encoding: "utf8" })
+  const found = error === undefined && stdout.includes("util-linux")
   if (!found) process.stderr.write("SKIPPED: the serial printer needs `script` of util-linux, which is not here\n")
   return found
 }
