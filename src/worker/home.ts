@@ -3,6 +3,7 @@ import type { Handler } from "../model/definition.ts"
 import type { JobApp } from "../model/job-app.ts"
 import type { Followed } from "./followed.ts"
 import type { Hooks } from "./hooks.ts"
+import type { JobEvents } from "./job-events.ts"
 
 /** One incarnation of a worker, as statements name it. */
 export interface Identity {
@@ -16,6 +17,7 @@ export interface Home {
   /** As handlers see it. */
   readonly app: JobApp
   readonly hooks: Hooks
+  readonly events: JobEvents
   readonly followed: Followed
   /** How long a handler may go on after its signal fired, ms. */
   readonly grace: number

@@ -2,23 +2,37 @@ import type { EventHub } from "../client/hub.ts"
 import type { Ended } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
 
-/** Tells the hub of jobs; free where nobody hears them. */
+/** Tells the hub of jobs; free where nobody hears them. To the whole cluster only when asked for: it costs a notice per job. */
+export class JobEvents {
+  readonly #hub: EventHub
+  readonly #worker: string
+  readonly #cluster: boolean
 
-const ends = new Set(["succeeded", "failed", "retrying", "cancelled"])
+  constructor(hub: EventHub, worker: string, cluster: boolean) {
+    this.#hub = hub
+    this.#worker = worker
+    this.#cluster = cluster
+  }
 
-export function tellStarted(hub: EventHub, worker: string, job: RunningJob): void {
-  if (hub.hears("job.started")) hub.emit("job.started", bodyOf(job, worker))
-}
+  started(job: RunningJob): void {
+    if (this.#cluster || this.#hub.hears("job.started")) this.#emit("job.started", job)
+  }
 
-export function tellEnded(hub: EventHub, worker: string, batch: () => readonly Ended[]): void {
-  if (![...ends].some((state) => hub.hears(`job.${state}`))) return
-  for (const { job, state } of batch()) {
-    if (ends.has(state)) hub.emit(`job.${state as "failed"}`, bodyOf(job, worker))
+  /** The batch is made only where somebody hears of ends. */
+  ended(batch: () => readonly Ended[]): void {
+    if (!this.#cluster && !ends.some((state) => this.#hub.hears(`job.${state}`))) return
+    for (const { job, state } of batch()) {
+      if ((ends as readonly string[]).includes(state)) this.#emit(`job.${state as (typeof ends)[number]}`, job)
+    }
+  }
+
+  full(queue: string): void {
+    if (this.#hub.hears("queue.full")) this.#hub.emit("queue.full", { queue, worker: this.#worker })
+  }
+
+  #emit(name: "job.started" | `job.${(typeof ends)[number]}`, { id, name: job, queue, attempt }: RunningJob): void {
+    this.#hub.emit(name, { id, name: job, queue, attempt, worker: this.#worker }, { cluster: this.#cluster })
   }
 }
 
-export function tellFull(hub: EventHub, worker: string, queue: string): void {
-  if (hub.hears("queue.full")) hub.emit("queue.full", { queue, worker })
-}
-
-const bodyOf = ({ id, name, queue, attempt }: RunningJob, worker: string) => ({ id, name, queue, attempt, worker })
+const ends = ["succeeded", "failed", "retrying", "cancelled"] as const

@@ -3,6 +3,7 @@ import {
   duration,
   integer,
   list,
+  oneOf,
   parseOptions,
   text,
   value,
@@ -67,6 +68,11 @@ export const workerOptions = {
   defaultPlugins: boolean({
     default: true,
     doc: "Whether leadership, recovery and pruner are there although nobody named them.",
+  }),
+  /** Who hears events of jobs on the hub: this process, or all (`cluster`, a notification per event). */
+  jobEvents: oneOf(["local", "cluster"], {
+    default: "local",
+    doc: "Who hears events of jobs on the hub: this process, or all (`cluster`, a notification per event).",
   }),
   /** How often the lease is renewed. */
   heartbeat: duration({ default: "5s", min: 50, doc: "How often the lease is renewed." }),

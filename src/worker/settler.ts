@@ -5,7 +5,6 @@ import type { Ended } from "../model/plugin.ts"
 import type { CycleSummary } from "../postgres/jobs.ts"
 import type { Held } from "./held.ts"
 import type { Home } from "./home.ts"
-import { tellEnded } from "./job-events.ts"
 import type { LogKeeper } from "./log-keeper.ts"
 import type { Running } from "./running.ts"
 import { SettleLane } from "./settle-lane.ts"
@@ -144,7 +143,7 @@ export class Settler {
     const { saved } = this.#home.hooks
     if (batch.length > 0) {
       if (saved) saved(accepted(batch, summary))
-      tellEnded(context.hub, this.#home.identity().id, () => accepted(batch, summary))
+      this.#home.events.ended(() => accepted(batch, summary))
     }
     this.#held.check()
   }
@@ -173,7 +172,7 @@ export class Settler {
     followed.tell(attempt.id)
     const ended: Ended = { job: attempt, state: "succeeded" }
     hooks.saved?.([ended])
-    tellEnded(context.hub, this.#home.identity().id, () => [ended])
+    this.#home.events.ended(() => [ended])
     for (const about of awaited) context.notices.send({ kind: "done", about })
     for (const job of attempt.pushes) context.notices.send({ kind: job.later ? "later" : "ready", about: job.queue })
   }

@@ -3,7 +3,6 @@ import type { Executor } from "../model/executor.ts"
 import type { Decision, Report, StopReason } from "../model/outcome.ts"
 import { inlineHandler } from "./executors.ts"
 import type { Home } from "./home.ts"
-import { tellFull, tellStarted } from "./job-events.ts"
 import type { Running } from "./running.ts"
 import type { Settler } from "./settler.ts"
 
@@ -94,7 +93,7 @@ export class Slots {
   #start(attempt: Running): void {
     if (!this.#startable(attempt)) return
     this.#running += 1
-    if (this.#free() === 0) tellFull(this.#home.context.hub, this.#home.identity().id, this.#rules.queue().name)
+    if (this.#free() === 0) this.#home.events.full(this.#rules.queue().name)
     attempt.begun = true
     try {
       const loading = this.#executor.remote ? undefined : attempt.load()
@@ -146,7 +145,7 @@ export class Slots {
     this.#arm(attempt)
     const { around, starting } = this.#home.hooks
     if (starting) starting(attempt)
-    tellStarted(this.#home.context.hub, this.#home.identity().id, attempt)
+    this.#home.events.started(attempt)
     const report = around ? around(attempt, async () => this.#executor.run(attempt)) : this.#executor.run(attempt)
     if (report instanceof Promise) {
       report.then(

@@ -23,6 +23,7 @@ import { Followed } from "./followed.ts"
 import { announcedBy } from "./handlers.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
+import { JobEvents } from "./job-events.ts"
 import { loadHandlers } from "./load-handlers.ts"
 import { Membership } from "./membership.ts"
 import { parseWorker, type ParsedWorker, type WorkerOptions } from "./options.ts"
@@ -131,6 +132,7 @@ export class Worker implements AsyncDisposable {
       context: this.#context,
       app,
       hooks: joinHooks(plugins, log),
+      events: new JobEvents(this.#context.hub, this.id, this.#options.jobEvents === "cluster"),
       followed: this.#followed,
       grace: this.#options.grace,
       identity: () => ({ incarnation: this.#membership.incarnation, id: this.id }),

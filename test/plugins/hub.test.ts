@@ -100,3 +100,16 @@ test("jobs, queues and workers tell the hub what happens to them", async () => {
   ])
     expect(heard).toContain(name)
 })
+
+test("events of jobs reach other processes only when asked for", async () => {
+  const { app, addApp, addWorker } = await startApp({ worker: false })
+  const other = addApp()
+  const heard: string[] = []
+  other.hub.on("job.succeeded", ({ body, remote }) => heard.push(`${body.worker} ${body.name} ${remote}`))
+  await addWorker({ id: "telling", jobEvents: "cluster", handlers: [work.handler(() => {})] })
+  await until(async () => {
+    if (heard.length === 0) await (await app.push(work, "x")).result({ timeout: "10s" })
+    return heard.length > 0
+  })
+  expect(heard[0]).toBe("telling work true")
+})
