@@ -1,5 +1,6 @@
 import { migrationSql } from "../../index.ts"
 import { UsageError, type Call, type Command } from "../command.ts"
+import { confirmed } from "../confirm.ts"
 
 export const migrateCommands: readonly Command[] = [
   {
@@ -52,8 +53,7 @@ async function status(call: Call): Promise<number> {
   return current === needed ? 0 : 1
 }
 
-async function confirmedDown(call: Call): Promise<boolean> {
-  const { confirmed } = await import("../confirm.ts")
+function confirmedDown(call: Call): Promise<boolean> {
   return confirmed("Remove the tables and every job in them?", call.flag("yes"))
 }
 
