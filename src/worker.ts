@@ -17,6 +17,7 @@ export type { ThreadOptions } from "./executors/thread.ts"
 export type { Attempt, Executor, ExecutorEntry, ExecutorQueue, Limit } from "./model/executor.ts"
 export type { Report } from "./model/outcome.ts"
 export type {
+  AppContext,
   Ended,
   Leader,
   Plugin,

@@ -34,6 +34,7 @@ import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQue
 import { explained } from "../postgres/missing.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
+import { appContext, attachAll } from "./app-context.ts"
 import { context, type Context } from "./context.ts"
 import { cancelAll, deleteAll, retryAll, updateAll } from "./bulk-actions.ts"
 import type { BulkOptions, BulkReport } from "./bulk.ts"
@@ -181,6 +182,7 @@ export class Millrace implements AsyncDisposable {
       recipe: recipeOf(options),
       maxPayload: options.maxPayload,
     }
+    attachAll(options.plugins, appContext(this[context], this))
   }
 
   /** Events of this process, and of the others where they are told to the whole cluster. */

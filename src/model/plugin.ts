@@ -46,10 +46,8 @@ export interface Leader {
   onChange(changed: () => void): () => void
 }
 
-/** What a plugin gets to work with, on one worker. */
-export interface PluginContext {
-  /** The plugin's name on this worker. */
-  readonly name: string
+/** The app that a plugin belongs to: what its functions work with where no worker runs. */
+export interface AppContext {
   readonly db: Database
   readonly names: PluginNames
   /** The quoted name of a table: `ctx.table("breakdown")`. */
@@ -57,13 +55,25 @@ export interface PluginContext {
   /** The app: push jobs, pause queues. */
   readonly client: JobApp
   readonly hub: Hub
+  readonly log: Logger
+  /** Of this installation, frozen. */
+  readonly config: { readonly schema: string; readonly notifications: boolean; readonly maxPayload: number }
+  /** Monotonic time, ms: for durations on this machine, never for decisions between machines. */
+  readonly clock: { monotonic(): number }
+  /** Wakes the workers of a queue: jobs are ready. */
+  wakeQueue(queue: string): void
+}
+
+/** What a plugin gets to work with, on one worker. */
+export interface PluginContext extends AppContext {
+  /** The plugin's name on this worker. */
+  readonly name: string
   readonly leader: Leader
   readonly worker: { readonly id: string; readonly tags: readonly string[]; readonly queues: readonly string[] }
   /** A plugin that this one needs. @throws MILLRACE_UNKNOWN_PLUGIN for one that is not there. */
   plugin<P extends Plugin = Plugin>(name: string): P
   /** All plugins of this worker. */
   readonly plugins: readonly Plugin[]
-  readonly log: Logger
   /** True after the time, or when `wakeUp` was called; false when the plugin is to stop. Durations as `"5m"` or milliseconds. */
   sleep(duration: number | string): Promise<boolean>
   /** Ends a `sleep` of this plugin, now or as soon as it begins. */
@@ -77,12 +87,6 @@ export interface PluginContext {
    * @throws MILLRACE_NOT_LEADER; everything is rolled back then.
    */
   asLeader<T>(run: (tx: Transaction) => Promise<T>): Promise<T>
-  /** Of this installation, frozen. */
-  readonly config: { readonly schema: string; readonly notifications: boolean; readonly maxPayload: number }
-  /** Monotonic time, ms: for durations on this machine, never for decisions between machines. */
-  readonly clock: { monotonic(): number }
-  /** Wakes the workers of a queue: jobs are ready. */
-  wakeQueue(queue: string): void
 }
 
 /** One numbered step of a plugin's tables. Statements run in one transaction, in order. */
@@ -95,11 +99,11 @@ export interface PluginMigration {
 /** A path that the web plugin serves. */
 export interface PluginRoute {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
-  /** Below the plugin's own: `/breakdown`. */
+  /** Below the plugin's own: `/breakdown`, `/breakdown/:queue`. */
   readonly path: string
   /** What a visitor must be allowed to do. */
   readonly permission: string
-  handle(request: Request, ctx: PluginContext): Promise<Response> | Response
+  handle(request: Request, ctx: PluginContext, params: Readonly<Record<string, string>>): Promise<Response> | Response
 }
 
 /**
@@ -114,6 +118,8 @@ export interface Plugin {
   readonly needs?: readonly string[]
   /** `leader`: runs only where the worker leads. Default `worker`: everywhere. */
   readonly scope?: "worker" | "leader"
+  /** When the app is made, before any worker is: what its own functions work with. Only for plugins of the app. */
+  attach?(app: AppContext): void
   /** Before `run`, at each start. */
   onStart?(ctx: PluginContext): Promise<void> | void
   /** After `run`, at each stop, also after a crash. */
@@ -184,6 +190,7 @@ function checkPlugin(plugin: Plugin): void {
   if (needs !== undefined && !Array.isArray(needs))
     throw badPlugin(`plugin "${name}": needs is a list of names, not ${quote(needs)}.`)
   for (const hook of [
+    "attach",
     "onStart",
     "onStop",
     "run",

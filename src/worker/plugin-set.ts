@@ -1,7 +1,8 @@
 import { milliseconds } from "../lib/duration.ts"
-import { monotonic } from "../lib/clock.ts"
 import { didYouMean } from "../lib/nearest.ts"
+import { matchPath } from "../lib/path.ts"
 import { Signal } from "../lib/signal.ts"
+import { appContext } from "../client/app-context.ts"
 import type { Context } from "../client/context.ts"
 import type { Transaction } from "../model/database.ts"
 import { failure } from "../model/errors.ts"
@@ -117,10 +118,11 @@ export class PluginSet {
   route(request: Request): Promise<Response> | undefined {
     const { pathname } = new URL(request.url)
     for (const { plugin, ctx } of this.#supervised) {
-      const found = plugin.routes?.find(
-        ({ method, path }) => method === request.method && pathname === `/plugins/${plugin.name}${path}`,
-      )
-      if (found) return Promise.resolve(found.handle(request, ctx))
+      for (const { method, path, handle } of plugin.routes ?? []) {
+        if (method !== request.method) continue
+        const params = matchPath(`/plugins/${plugin.name}${path}`, pathname)
+        if (params) return Promise.resolve(handle(request, ctx, params))
+      }
     }
     return undefined
   }
@@ -139,17 +141,12 @@ export class PluginSet {
     const woken = new Signal()
     const { leader } = this
     return Object.freeze({
+      ...appContext(context, client),
       name: plugin.name,
-      db: context.db,
-      names: context.names,
-      table: (name: string) => context.names.of(name),
-      client,
-      hub: context.hub,
       leader,
       worker,
       plugins: this.plugins,
       plugin: <P extends Plugin>(name: string) => this.#find(plugin.name, name) as P,
-      log: context.log,
       sleep: async (duration: number | string) => {
         await woken.wait(milliseconds(duration, `plugin "${plugin.name}": sleep`), signal())
         return !signal().aborted
@@ -161,13 +158,6 @@ export class PluginSet {
           await leader.hold(tx)
           return run(tx)
         }),
-      config: Object.freeze({
-        schema: context.names.plain,
-        notifications: context.notices.enabled,
-        maxPayload: context.maxPayload,
-      }),
-      clock: { monotonic },
-      wakeQueue: (about: string) => context.notices.send({ kind: "ready", about }),
     })
   }
 

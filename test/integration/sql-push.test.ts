@@ -5,8 +5,9 @@ import fs from "node:fs"
 import path from "node:path"
 import pg from "pg"
 import { afterAll, beforeAll, expect, test } from "vitest"
+import { deferred } from "../../src/lib/deferred.ts"
 import { fixture, rejection, type Fixture } from "../support/app.ts"
-import { ended, range, reached } from "../support/worker-fixture.ts"
+import { ended, range } from "../support/worker-fixture.ts"
 
 /*
  * A producer that has nothing but SQL: a role of its own that was granted the three functions, and a worker in TypeScript.
@@ -246,18 +247,20 @@ test("no payloads push nothing", async () => {
 
 test("cancel says what it did, and fires the signal of a running job", async () => {
   const waiting = defineJob({ name: "waiting" })
+  const started = deferred<void>()
   await own.worker(app, {
     handlers: [
       waiting.handler(
         (_, job) =>
-          new Promise((_resolve, reject) =>
-            job.signal.addEventListener("abort", () => reject(job.signal.reason as Error)),
-          ),
+          new Promise((_resolve, reject) => {
+            job.signal.addEventListener("abort", () => reject(job.signal.reason as Error))
+            started.resolve()
+          }),
       ),
     ],
   })
   const job = app.job(await push("waiting", 0))
-  await reached(app, job, "running")
+  await started.promise
   expect(await sql("select millrace.cancel($1, 'enough')", [job.id])).toEqual(["requested"])
   expect(await ended(app, job)).toMatchObject({ state: "cancelled", cancel: { reason: "enough" } })
   expect(await sql("select millrace.cancel($1)", [job.id])).toEqual(["finished"])

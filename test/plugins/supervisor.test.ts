@@ -1,5 +1,5 @@
 import { defineJob } from "millrace"
-import { leadership, type Plugin, type PluginContext } from "millrace/worker"
+import { leadership, type AppContext, type Plugin, type PluginContext } from "millrace/worker"
 import { expect, test } from "vitest"
 import { startApp, until } from "../support/start-app.ts"
 
@@ -196,6 +196,33 @@ test("an app's plugin has its tables made, runs in every worker, sees pushes, an
   const response = await worker.route(new Request("http://localhost/plugins/stamp/count"))
   expect(await response!.json()).toEqual({ count: 1 })
   expect(worker.route(new Request("http://localhost/plugins/stamp/other"))).toBeUndefined()
+})
+
+test("an app's plugin is told its app before any worker is there, and belongs to it alone", async () => {
+  let home: AppContext | undefined
+  const plugin: Plugin = { name: "told", attach: (app) => void (home = app) }
+  const { app, addApp, schema } = await startApp({ app: { plugins: [plugin] }, worker: false })
+  expect(home!.client).toBe(app)
+  expect(home!.table("jobs")).toBe(`"${schema}"."jobs"`)
+  expect((await home!.db.query("select 1 as one")).rows).toEqual([{ one: 1 }])
+  expect(() => addApp({ plugins: [plugin] })).toThrow(/plugin "told" belongs to another app/)
+})
+
+test("a route's path may have names in it", async () => {
+  const plugin: Plugin = {
+    name: "paths",
+    routes: [
+      {
+        method: "GET",
+        path: "/things/:key",
+        permission: "jobs:read",
+        handle: (_request, _ctx, params) => Response.json(params),
+      },
+    ],
+  }
+  const { worker } = await startApp({ app: { plugins: [plugin] } })
+  const response = await worker.route(new Request("http://localhost/plugins/paths/things/a%2Fb"))
+  expect(await response!.json()).toEqual({ key: "a/b" })
 })
 
 test("a worker refuses to start while a plugin's tables are missing", async () => {
