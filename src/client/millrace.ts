@@ -31,6 +31,7 @@ import { ensurePartitions } from "../postgres/history.ts"
 import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
 import { coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
+import { resumeKey, stoppedKeys, type StoppedKey } from "../postgres/limits.ts"
 import { explained } from "../postgres/missing.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
@@ -496,6 +497,20 @@ export class Millrace implements AsyncDisposable {
     if (!found) throw unknownQueue(name)
     this.#queueChanged(name, "queue.removed")
     return deleted
+  }
+
+  /** Keys of an ordered queue that stand still since a job of theirs failed for good, the longest first. */
+  async stoppedKeys(queue: string): Promise<StoppedKey[]> {
+    const { db, names: all } = this.#open()
+    return stoppedKeys(db, all, queue)
+  }
+
+  /** Lets a key go on that stands still: the job that failed stays as it is. Returns whether it stood still. */
+  async resumeKey(queue: string, key: string): Promise<boolean> {
+    const { db, names: all, notices } = this.#open()
+    const resumed = await resumeKey(db, all, queue, key)
+    if (resumed) notices.send({ kind: "ready", about: queue })
+    return resumed
   }
 
   #queueChanged(name: string, event: QueueEvent): void {

@@ -11,6 +11,7 @@ export const errorCodes = {
   MILLRACE_BAD_GLOB: "A tag pattern is not a glob.",
   MILLRACE_BAD_ID: "A job id is not a UUID.",
   MILLRACE_BAD_JSON: "A payload or meta value is not JSON that PostgreSQL can store.",
+  MILLRACE_BAD_KEY: "A job has no limit key, although its definition says how to find it.",
   MILLRACE_BAD_MODULE: "A module of handlers cannot be loaded, or exports none.",
   MILLRACE_BAD_NAME: "A job, queue or worker name has characters that are not allowed, or is too long.",
   MILLRACE_BAD_OPTION: "An option has a value of the wrong type or out of range.",

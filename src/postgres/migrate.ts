@@ -6,9 +6,10 @@ import { core } from "./migrations/0001-core.ts"
 import { find } from "./migrations/0002-find.ts"
 import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
 import { leader } from "./migrations/0004-leader.ts"
+import { limits } from "./migrations/0005-limits.ts"
 import { names as namesOf, type Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader]
+export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader, limits]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length

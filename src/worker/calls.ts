@@ -1,6 +1,13 @@
 import { randomUUID } from "node:crypto"
 import { backoffDelay } from "../lib/backoff.ts"
-import { cycle, noFloors, type ClaimedRow, type CycleSummary, type Floors } from "../postgres/jobs.ts"
+import {
+  cycle,
+  noFloors,
+  type ClaimedRow,
+  type CycleSummary,
+  type Floors,
+  type LimitedClaim,
+} from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Home, Identity } from "./home.ts"
 import { ScanFloors } from "./scan-floors.ts"
@@ -26,6 +33,8 @@ export interface CallRules {
   accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void
   /** The revision and the pause that the reply told. */
   told(summary: CycleSummary): void
+  /** A slot of a limit is free, and this worker did not take it. */
+  passOn(): void
   /** A call has ended. */
   after(): void
 }
@@ -33,6 +42,8 @@ export interface CallRules {
 const mostClaims = 2_000
 const mostSettlements = 4_000
 const worthASecondCall = 100
+/** The longest that setTimeout can wait, ms. */
+const longestTimer = 2_147_483_647
 const retries = { initial: 50, factor: 2, max: 5_000, jitter: "full" } as const
 
 export class Calls {
@@ -54,6 +65,9 @@ export class Calls {
   #abandoned = false
   #retryTimer: NodeJS.Timeout | undefined
   #fullTimer: NodeJS.Timeout | undefined
+  #limitTimer: NodeJS.Timeout | undefined
+  /** The queue has limits, or keyed jobs: what ends makes room for what waits. */
+  #limited = false
 
   constructor(home: Home, queue: string, settler: Settler, rules: CallRules) {
     this.#home = home
@@ -82,8 +96,14 @@ export class Calls {
     this.pump()
   }
 
+  /** A claim has ended otherwise than with a call: it may have made room. */
+  freed(): void {
+    if (this.#limited) this.wake()
+  }
+
   stop(): void {
     clearTimeout(this.#fullTimer)
+    clearTimeout(this.#limitTimer)
     this.pumpSoon()
   }
 
@@ -102,6 +122,7 @@ export class Calls {
     this.#abandoned = true
     clearTimeout(this.#retryTimer)
     clearTimeout(this.#fullTimer)
+    clearTimeout(this.#limitTimer)
   }
 
   pump(): void {
@@ -110,6 +131,7 @@ export class Calls {
     if (wait > 0) return this.#pumpIn(wait)
     while (this.#flying.size < 2) {
       const settling = this.#settler.settlements.waiting
+      if (this.#limited && settling > 0) this.#hungry = true
       const limit = this.#hungry && !this.#isClaiming ? this.#demand() : 0
       if (settling === 0 && limit === 0) return
       if (this.#flying.size === 1 && settling < worthASecondCall && limit < worthASecondCall) return
@@ -152,6 +174,8 @@ export class Calls {
       this.#settler.confirmed(batch, summary)
       this.#rules.accept(claimed, token, worker)
       if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
+      // Others may have stopped asking because of the limit.
+      if (this.#limited && batch.length > claimed.length && claimed.length === limit) this.#rules.passOn()
     } catch (error) {
       await this.#failed(batch, error, limit)
     } finally {
@@ -190,6 +214,8 @@ export class Calls {
       return this.#home.leaseLost(worker.incarnation)
     }
     this.#rules.told(summary)
+    if (summary.paused === false) this.#limited = summary.limited !== undefined
+    if (summary.limited) return this.#learnLimits(claimed.length === limit, summary.limited, wakes)
     this.#floors.learn(claimed, floors, summary.scanMs)
     if (claimed.length === limit) return
     this.#hungry = wakes !== this.#wakes
@@ -197,6 +223,13 @@ export class Calls {
     // Nothing behind the floors; what committed late may be before them.
     clearTimeout(this.#fullTimer)
     this.#fullTimer = setTimeout(() => this.wake(), Math.max(1, this.#floors.untilFull()))
+  }
+
+  #learnLimits(all: boolean, { more, waitMs }: LimitedClaim, wakes: number): void {
+    this.#hungry = all || more || wakes !== this.#wakes
+    clearTimeout(this.#limitTimer)
+    if (this.#hungry || waitMs === null) return
+    this.#limitTimer = setTimeout(() => this.wake(), Math.min(Math.ceil(waitMs) + 1, longestTimer))
   }
 
   async #failed(batch: readonly Unsettled[], error: unknown, limit: number): Promise<void> {

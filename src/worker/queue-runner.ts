@@ -2,6 +2,7 @@ import { prepare } from "../client/pushing.ts"
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
 import type { StopReason } from "../model/outcome.ts"
+import { hasLimits } from "../model/limits.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import type { ClaimedRow, CycleSummary } from "../postgres/jobs.ts"
 import { Calls } from "./calls.ts"
@@ -56,6 +57,8 @@ export class QueueRunner {
     this.#settler = new Settler(home, name, this.held, this.#logs, {
       added: () => this.#calls.pumpSoon(),
       dueIn: (ms) => this.#promoter.within(ms),
+      freed: () => this.#calls.freed(),
+      tripped: () => this.#tripped(),
     })
     this.#foreign = new ForeignNames(home, name, this.#settler)
     this.#promoter = new Promoter(home, name, () => this.wake())
@@ -70,12 +73,13 @@ export class QueueRunner {
       },
     })
     this.#calls = new Calls(home, name, this.#settler, {
-      wanted: () => (this.#open ? this.concurrency + this.#ahead.target() : 0),
+      wanted: () => (this.#open ? this.concurrency + (hasLimits(this.#queue) ? 0 : this.#ahead.target()) : 0),
       suspect: () => this.#suspect === undefined,
       inHand: () => this.#slots.running + this.#slots.waiting,
       except: () => this.#foreign.skipped,
       accept: (rows, token, worker) => this.#accept(rows, token, worker),
       told: (summary) => this.#told(summary),
+      passOn: () => home.context.notices.send({ kind: "ready", about: name }),
       after: () => {
         if (!this.#calls.busy) this.#asked.clear()
         this.#review()
@@ -255,6 +259,14 @@ export class QueueRunner {
 
   #told({ revision, paused }: CycleSummary): void {
     if (revision !== this.#queue.revision || paused !== this.#queue.paused) this.#home.queueChanged()
+  }
+
+  #tripped(): void {
+    const { notices, hub, log } = this.#home.context
+    log.warn(`queue "${this.name}" was paused by its circuit breaker: too many attempts failed`)
+    notices.send({ kind: "queue", about: this.name })
+    hub.emit("queue.paused", { queue: this.name }, { cluster: true })
+    this.#home.queueChanged()
   }
 
   #handBackWaiting(): void {

@@ -16,6 +16,10 @@ export interface SettlerEvents {
   added(): void
   /** A job was put off for so long, ms. */
   dueIn(ms: number): void
+  /** A claim has ended, and not with a call of the queue. */
+  freed(): void
+  /** The queue's circuit breaker has paused it. */
+  tripped(): void
 }
 
 /**
@@ -40,7 +44,10 @@ export class Settler {
     this.#lane = new SettleLane({
       home,
       queue,
-      confirmed: (batch, summary) => this.confirmed(batch, summary),
+      confirmed: (batch, summary) => {
+        this.confirmed(batch, summary)
+        this.#events.freed()
+      },
       refused: ({ attempt }, error) => this.settle(attempt, attempt.decide({ ok: false, error })),
     })
   }
@@ -140,6 +147,7 @@ export class Settler {
     for (const [id] of summary.stale ?? [])
       log.debug(`job ${id}: its claim was not valid any more, its outcome changed nothing`)
     for (const about of summary.awaited ?? []) notices.send({ kind: "done", about })
+    if (summary.tripped) this.#events.tripped()
     const { saved } = this.#home.hooks
     if (batch.length > 0) {
       if (saved) saved(accepted(batch, summary))
@@ -175,6 +183,7 @@ export class Settler {
     this.#home.events.ended(() => [ended])
     for (const about of awaited) context.notices.send({ kind: "done", about })
     for (const job of attempt.pushes) context.notices.send({ kind: job.later ? "later" : "ready", about: job.queue })
+    this.#events.freed()
   }
 
   /** It was settled with its transaction; what it wrote afterwards is still its own. */
