@@ -289,7 +289,7 @@ export async function saveProgress(
   const { rows: found } = await db.query<{ id: string }>(
     `update ${names.of("jobs")} j set progress = p.value
      from json_to_recordset($2::text::json) as p(id uuid, token uuid, value jsonb)
-     where j.queue = $1 and j.state = 'running' and j.id = p.id and j.token = p.token and j.id = any(array(
+     where j.queue = $1 and j.id = p.id and j.token = p.token and j.id = any(array(
        select l.id from ${names.of("jobs")} l where l.queue = $1 and l.id = any($3::uuid[]) order by l.id for update))
      returning j.id`,
     [

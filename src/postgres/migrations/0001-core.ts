@@ -348,8 +348,9 @@ const settle = (s: string, detailed: boolean): string => `with ${
 export const claimPlaces = (
   s: string,
   places: string,
+  at = "now()",
 ): string => `update ${s}.jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(${at}, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             ${places}))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,

@@ -108,8 +108,10 @@ begin
   end if;
 
   if v_rate is not null then
-    update ${s}.limit_queues l set tokens = v_budget, tokens_at = ${sinceOf("v_since", "v_rate")} where l.queue = p_queue
-    returning l.tokens_at into v_since;
+    if v_claimed > 0 then -- a window opens with a job, not with a look
+      update ${s}.limit_queues l set tokens = v_budget, tokens_at = ${sinceOf("v_since", "v_rate")} where l.queue = p_queue
+      returning l.tokens_at into v_since;
+    end if;
     -- Empty, or not enough for the next one's weight: worth a look when there is one more.
     if v_budget < 1 or v_claimed = 0 and v_budget < ${most("v_rate")} and coalesce(v_plain, v_keyed) is not null then
       v_wait := ${waitFor("greatest(1, v_budget + 1)", "v_budget", "v_since", "v_rate")};
@@ -173,7 +175,7 @@ const claimPlain = (s: string, crashes: string): string => `
           order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
         summed as (
           select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
-        ${claimPlaces(s, "select m.place from summed m where v_budget is null or m.spent <= v_budget")};
+        ${claimPlaces(s, "select m.place from summed m where v_budget is null or m.spent <= v_budget", "v_at")};
       get diagnostics v_rows = row_count;
       ${spend(s)}`
 
@@ -234,6 +236,7 @@ const claimKeyed = (s: string): string => `
         ${claimPlaces(
           s,
           "select o.place from ordered o where o.position <= v_left and (v_budget is null or o.spent <= v_budget)",
+          "v_at",
         )};
       get diagnostics v_rows = row_count;
       ${spend(s)}
@@ -274,7 +277,8 @@ const judge = (s: string): string => `
         turn = case when v_fair or d.taken = 0 and d.room and d.dry is not true then clock_timestamp() else coalesce(d.created_at, k.turn) end,
         ready = d.rank is not null and d.room and d.dry is not true and k.stopped_by is null,
         stopped_by = case when d.taken > 0 then null else k.stopped_by end,
-        tokens = d.tokens, tokens_at = d.since,
+        tokens = case when d.taken > 0 then d.tokens else k.tokens end,
+        tokens_at = case when d.taken > 0 then d.since else k.tokens_at end,
         free_at = case
           when d.dry then v_at + ${waitFor("d.weight", "d.tokens", "d.since", "v_key_rate")} * interval '1 millisecond'
           when d.rank is null and v_key_rate is not null then
