@@ -16,6 +16,7 @@ import { failure } from "../model/errors.ts"
 import { didYouMean } from "../lib/nearest.ts"
 import type { Hub } from "../model/hub.ts"
 import { checkPlugins, type Plugin } from "../model/plugin.ts"
+import type { Explanation } from "../model/explanation.ts"
 import type { AppRecipe } from "../model/executor.ts"
 import type { JobFilter } from "../model/filter.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
@@ -40,6 +41,7 @@ import { context, type Context } from "./context.ts"
 import { cancelAll, deleteAll, retryAll, updateAll } from "./bulk-actions.ts"
 import type { BulkOptions, BulkReport } from "./bulk.ts"
 import { EventHub } from "./hub.ts"
+import { explain } from "./explain.ts"
 import { find, findAll, type FindOptions, type Page } from "./find.ts"
 import { prepare } from "./pushing.ts"
 import { Notices } from "./notices.ts"
@@ -497,6 +499,17 @@ export class Millrace implements AsyncDisposable {
     if (!found) throw unknownQueue(name)
     this.#queueChanged(name, "queue.removed")
     return deleted
+  }
+
+  /**
+   * Why a job does not run now: every reason that holds at this moment, in words and as data, with the time at which it
+   * ends where that is known. Reads only; costs a few index look-ups.
+   *
+   * @throws MILLRACE_UNKNOWN_JOB, MILLRACE_BAD_ID.
+   */
+  async explain(job: Reference | string): Promise<Explanation> {
+    const { id, duplicate } = typeof job === "string" ? this.job(job) : job
+    return explain(this.#open(), id, duplicate)
   }
 
   /** Keys of an ordered queue that stand still since a job of theirs failed for good, the longest first. */

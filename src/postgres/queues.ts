@@ -137,14 +137,14 @@ export async function deleteQueue(db: Connection, names: Names, name: string, jo
 export async function undeclaredQueues(db: Connection, names: Names): Promise<string[]> {
   const { rows } = await db.query<{ queue: string }>(
     `with recursive step as (
-       (select queue from ${names.of("jobs")} where state = 'pending' and crashes < 2 and limit_key is null order by queue limit 1)
+       (select queue from ${names.of("jobs")} where state = 'pending' and crashes < 2 and (options ->> 'key') is null order by queue limit 1)
        union all
-       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes < 2 and j.limit_key is null and j.queue > s.queue order by j.queue limit 1)
+       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null and j.queue > s.queue order by j.queue limit 1)
        from step s where s.queue is not null),
      keyed as (
-       (select queue from ${names.of("jobs")} where state = 'pending' and limit_key is not null order by queue limit 1)
+       (select queue from ${names.of("jobs")} where state = 'pending' and (options ->> 'key') is not null order by queue limit 1)
        union all
-       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.limit_key is not null and j.queue > s.queue order by j.queue limit 1)
+       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and (j.options ->> 'key') is not null and j.queue > s.queue order by j.queue limit 1)
        from keyed s where s.queue is not null)
      select s.queue from (select queue from step union select queue from keyed) s
      where s.queue is not null and not exists (select 1 from ${names.of("queues")} q where q.name = s.queue)

@@ -1130,8 +1130,6 @@ create table "millrace".leader (
 
 alter table "millrace".queues add column limits jsonb, add column pause_reason text;
 
-alter table "millrace".jobs add column limit_key text generated always as (options ->> 'key') stored;
-
 create table "millrace".limit_arrivals (
   queue text not null,
   key   text not null,
@@ -1185,46 +1183,57 @@ drop index "millrace".jobs_suspect;
 drop index "millrace".jobs_running;
 
 create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id)
-      where state = 'pending' and crashes < 2 and limit_key is null;
+      where state = 'pending' and crashes < 2 and (options ->> 'key') is null;
 
 create index jobs_suspect on "millrace".jobs (queue, rank, ready_at, id)
-      where state = 'pending' and crashes >= 2 and limit_key is null;
+      where state = 'pending' and crashes >= 2 and (options ->> 'key') is null;
 
 create index jobs_running on "millrace".jobs (worker, queue) where state = 'running';
 
-create index jobs_keyed on "millrace".jobs (queue, limit_key, rank, created_at, id)
-      where state = 'pending' and limit_key is not null;
+create index jobs_keyed on "millrace".jobs (queue, (options ->> 'key'), rank, created_at, id)
+      where state = 'pending' and (options ->> 'key') is not null;
 
-create index jobs_keyed_running on "millrace".jobs (queue, limit_key) where state = 'running' and limit_key is not null;
+create index jobs_keyed_running on "millrace".jobs (queue, (options ->> 'key')) where state = 'running' and (options ->> 'key') is not null;
 
-create index jobs_keyed_waiting on "millrace".jobs (queue, limit_key)
-      where limit_key is not null and claims > 0 and state in ('retrying', 'scheduled', 'blocked');
+create index jobs_keyed_waiting on "millrace".jobs (queue, (options ->> 'key'))
+      where (options ->> 'key') is not null and claims > 0 and state in ('retrying', 'scheduled', 'blocked');
 
-create function "millrace".limit_arrived() returns trigger language plpgsql security definer
+create function "millrace".job_changed() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
-  if tg_op = 'DELETE' then
-    insert into "millrace".limit_arrivals (queue, key) values (old.queue, old.limit_key);
-  elsif new.state = 'pending' then
+  if tg_op = 'INSERT' then
     insert into "millrace".limit_arrivals (queue, key, rank, at, job)
-    values (new.queue, new.limit_key, new.rank, new.created_at, new.id);
-  else
-    insert into "millrace".limit_arrivals (queue, key) values (new.queue, new.limit_key);
+    values (new.queue, new.options ->> 'key', new.rank, new.created_at, new.id);
+    return null;
+  end if;
+  if old.options ? 'key' then
+    if tg_op = 'DELETE' then
+      if old.state <> 'pending' then
+        insert into "millrace".limit_arrivals (queue, key) values (old.queue, old.options ->> 'key');
+      end if;
+    elsif new.state = 'pending' then
+      insert into "millrace".limit_arrivals (queue, key, rank, at, job)
+    values (new.queue, new.options ->> 'key', new.rank, new.created_at, new.id);
+    elsif new.state <> 'running' and old.state <> new.state then
+      insert into "millrace".limit_arrivals (queue, key) values (new.queue, new.options ->> 'key');
+    end if;
+  end if;
+  if old.options ? 'unique' and (tg_op = 'DELETE' or new.state = 'running' and old.state <> 'running') then
+    perform "millrace".unique_moved(old.options -> 'unique', old.id, tg_op = 'UPDATE', old.claims > 0, old.state = 'running');
   end if;
   return null;
 end
 $$;
 
-create trigger limit_pushed after insert on "millrace".jobs for each row
-  when (new.limit_key is not null and new.state = 'pending') execute function "millrace".limit_arrived();
+create trigger job_pushed after insert on "millrace".jobs for each row
+  when (new.options is not null and new.options ? 'key' and new.state = 'pending') execute function "millrace".job_changed();
 
-create trigger limit_changed after update on "millrace".jobs for each row
-  when (new.limit_key is not null and new.state <> 'running'
-    and (new.state <> old.state or new.rank <> old.rank or new.queue <> old.queue))
-  execute function "millrace".limit_arrived();
+create trigger job_changed after update of state, rank, queue, ready_at on "millrace".jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key' and new.state <> 'running'))
+  execute function "millrace".job_changed();
 
-create trigger limit_ended after delete on "millrace".jobs for each row
-  when (old.limit_key is not null and old.state <> 'pending') execute function "millrace".limit_arrived();
+create trigger job_ended after delete on "millrace".jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key')) execute function "millrace".job_changed();
 
 create function "millrace".limit_stopped() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -1369,7 +1378,7 @@ begin
       select f.ctid from "millrace".limit_keys f where f.queue = p_queue and f.free_at <= v_at
       order by f.free_at limit 1000 for update skip locked));
     select r.rank into v_plain from "millrace".jobs r
-    where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and r.limit_key is null
+    where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
     order by r.rank, r.ready_at, r.id limit 1;
     if p_suspect then
       v_share := 1;
@@ -1378,13 +1387,13 @@ begin
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
-          where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and r.limit_key is null
+          where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
             and (p_except is null or r.name <> all(p_except))
           order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
         summed as (
           select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
         update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
@@ -1412,13 +1421,13 @@ begin
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
-          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and r.limit_key is null
+          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
             and (p_except is null or r.name <> all(p_except))
           order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
         summed as (
           select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
         update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
@@ -1448,14 +1457,14 @@ begin
           select k.key, k.turn, k.stopped_by,
             case when v_key_limit is null then v_left else v_key_limit - (
               select count(*) from "millrace".jobs j
-              where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null) end
+              where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
             as room,
             case when v_key_rate is not null then "millrace".limit_left(k.tokens, k.tokens_at, v_at, (v_key_rate ->> 'allowed')::float8, (v_key_rate ->> 'windowMs')::float8, (v_key_rate ->> 'burst')::float8) end as budget
           from "millrace".limit_keys k
           where k.queue = p_queue and k.key = any(v_keys)
             and (v_ordered is null or v_ordered = 'skip' or not exists (
               select 1 from "millrace".jobs b
-              where b.queue = p_queue and b.limit_key = k.key and b.limit_key is not null and b.claims > 0
+              where b.queue = p_queue and (b.options ->> 'key') = k.key and (b.options ->> 'key') is not null and b.claims > 0
                 and b.state in ('retrying', 'scheduled', 'blocked')))
             and (v_ordered is distinct from 'stop' or not exists (
               select 1 from "millrace".limit_arrivals a where a.queue = p_queue and a.key = k.key and a.stops))),
@@ -1464,13 +1473,13 @@ begin
             select r.ctid as place, r.rank, r.created_at, r.id, r.crashes, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as weight,
               least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as queue_weight
             from "millrace".jobs r
-            where r.queue = p_queue and r.limit_key = p.key and r.state = 'pending' and r.limit_key is not null
+            where r.queue = p_queue and (r.options ->> 'key') = p.key and r.state = 'pending' and (r.options ->> 'key') is not null
               and (r.crashes < 2 or p_suspect) and (p_except is null or r.name <> all(p_except))
               and (p.stopped_by is null or r.id = p.stopped_by or v_ordered is distinct from 'stop')
               -- In order means the first one, or none.
               and (v_ordered is null or r.id = (
                 select h.id from "millrace".jobs h
-                where h.queue = p_queue and h.limit_key = p.key and h.state = 'pending' and h.limit_key is not null
+                where h.queue = p_queue and (h.options ->> 'key') = p.key and h.state = 'pending' and (h.options ->> 'key') is not null
                 order by h.rank, h.created_at, h.id limit 1))
             order by r.rank, r.created_at, r.id limit greatest(0, least(p.room, v_per)) for update skip locked) f
           where p.room > 0 and (p.budget is null or p.budget >= 1)),
@@ -1484,7 +1493,7 @@ begin
           where (c.budget is null or c.key_spent <= c.budget) and (c.crashes < 2 or c.suspects = 1)
           window line as (order by c.rank, case when v_fair then c.nth end, case when v_fair then c.turn end, c.created_at, c.id))
         update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select o.place from ordered o where o.position <= v_left and (v_budget is null or o.spent <= v_budget)))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
@@ -1505,21 +1514,21 @@ begin
         select k.key, h.rank, h.created_at, h.weight, c.taken,
           case when v_key_limit is null then true else v_key_limit > (
             select count(*) from "millrace".jobs j
-            where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null) end
+            where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
             and (v_ordered is null or v_ordered = 'skip' or not exists (
               select 1 from "millrace".jobs b
-              where b.queue = p_queue and b.limit_key = k.key and b.limit_key is not null and b.claims > 0
+              where b.queue = p_queue and (b.options ->> 'key') = k.key and (b.options ->> 'key') is not null and b.claims > 0
                 and b.state in ('retrying', 'scheduled', 'blocked'))) as room,
           case when v_key_rate is not null then "millrace".limit_left(k.tokens, k.tokens_at, v_at, (v_key_rate ->> 'allowed')::float8, (v_key_rate ->> 'windowMs')::float8, (v_key_rate ->> 'burst')::float8) - coalesce(c.spent, 0) end as tokens,
           case when v_key_rate is not null then case when v_key_rate ->> 'burst' is null and k.tokens_at > v_at - (v_key_rate ->> 'windowMs')::float8 * interval '1 millisecond'
         then k.tokens_at else v_at end end as since
         from "millrace".limit_keys k
         left join lateral (
-          select r.rank, r.created_at, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as weight from "millrace".jobs r where r.queue = p_queue and r.limit_key = k.key and r.state = 'pending' and r.limit_key is not null
+          select r.rank, r.created_at, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as weight from "millrace".jobs r where r.queue = p_queue and (r.options ->> 'key') = k.key and r.state = 'pending' and (r.options ->> 'key') is not null
         order by r.rank, r.created_at, r.id limit 1) h on true
         left join lateral (
           select count(*) as taken, sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9))) as spent from "millrace".jobs j
-          where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null
+          where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null
             and j.token = p_token) c on true
         where k.queue = p_queue and k.key = any(v_keys)),
       judged as materialized (
@@ -1533,7 +1542,8 @@ begin
         turn = case when v_fair or d.taken = 0 and d.room and d.dry is not true then clock_timestamp() else coalesce(d.created_at, k.turn) end,
         ready = d.rank is not null and d.room and d.dry is not true and k.stopped_by is null,
         stopped_by = case when d.taken > 0 then null else k.stopped_by end,
-        tokens = d.tokens, tokens_at = d.since,
+        tokens = case when d.taken > 0 then d.tokens else k.tokens end,
+        tokens_at = case when d.taken > 0 then d.since else k.tokens_at end,
         free_at = case
           when d.dry then v_at + greatest(1, case when v_key_rate ->> 'burst' is null
         then extract(epoch from d.since - v_at)::float8 * 1000 + (v_key_rate ->> 'windowMs')::float8
@@ -1553,13 +1563,13 @@ begin
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
-          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and r.limit_key is null
+          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
             and (p_except is null or r.name <> all(p_except))
           order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
         summed as (
           select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
         update "millrace".jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
@@ -1579,9 +1589,11 @@ begin
   end if;
 
   if v_rate is not null then
-    update "millrace".limit_queues l set tokens = v_budget, tokens_at = case when v_rate ->> 'burst' is null and v_since > v_at - (v_rate ->> 'windowMs')::float8 * interval '1 millisecond'
+    if v_claimed > 0 then -- a window opens with a job, not with a look
+      update "millrace".limit_queues l set tokens = v_budget, tokens_at = case when v_rate ->> 'burst' is null and v_since > v_at - (v_rate ->> 'windowMs')::float8 * interval '1 millisecond'
         then v_since else v_at end where l.queue = p_queue
-    returning l.tokens_at into v_since;
+      returning l.tokens_at into v_since;
+    end if;
     -- Empty, or not enough for the next one's weight: worth a look when there is one more.
     if v_budget < 1 or v_claimed = 0 and v_budget < coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9) and coalesce(v_plain, v_keyed) is not null then
       v_wait := greatest(1, case when v_rate ->> 'burst' is null
@@ -1733,7 +1745,7 @@ begin
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
-            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and r.limit_key is null
+            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
               and (p_except is null or r.name <> all(p_except))
             order by r.rank, r.ready_at, r.id
             limit v_left for update skip locked))
@@ -1754,7 +1766,7 @@ begin
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
             select r.ctid from "millrace".jobs r
-            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and r.limit_key is null
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
               and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
               and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end
               and (p_except is null or r.name <> all(p_except))
@@ -1790,30 +1802,21 @@ create table "millrace".unique_keys (
 
 create index unique_keys_until on "millrace".unique_keys (until) where until is not null;
 
-create function "millrace".unique_changed() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp as $$
+create function "millrace".unique_moved(p_unique jsonb, p_job uuid, p_starts boolean, p_started boolean, p_ran boolean)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  v_key text := old.options -> 'unique' ->> 'key';
-  v_period float8 := (old.options -> 'unique' ->> 'periodMs')::float8;
-  v_starts boolean := old.options -> 'unique' ->> 'from' = 'start';
+  v_period float8 := (p_unique ->> 'periodMs')::float8;
 begin
-  if tg_op = 'UPDATE' and not v_starts or tg_op = 'DELETE' and v_starts and old.claims > 0 then
-    return null;
-  elsif v_period > 0 and (tg_op = 'UPDATE' or old.state = 'running') then
+  if p_starts <> (p_unique ->> 'from' = 'start') and (p_starts or p_started) then
+    return;
+  elsif v_period > 0 and (p_starts or p_ran) then
     update "millrace".unique_keys u set until = clock_timestamp() + v_period * interval '1 millisecond'
-    where u.key = v_key and u.job = old.id;
+    where u.key = p_unique ->> 'key' and u.job = p_job;
   else
-    delete from "millrace".unique_keys u where u.key = v_key and u.job = old.id;
+    delete from "millrace".unique_keys u where u.key = p_unique ->> 'key' and u.job = p_job;
   end if;
-  return null;
 end
 $$;
-
-create trigger unique_started after update on "millrace".jobs for each row
-  when (new.state = 'running' and old.state <> 'running' and old.options ? 'unique') execute function "millrace".unique_changed();
-
-create trigger unique_ended after delete on "millrace".jobs for each row
-  when (old.options ? 'unique') execute function "millrace".unique_changed();
 
 create function "millrace".push_unique_2(p_all uuid[], p_kind_of integer[], p_payloads json, p_kinds json, p_resend boolean)
 returns table (id uuid, existing uuid, queue text, name text) language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off

@@ -388,7 +388,7 @@ const claimRows = (s: string, which: string): string =>
  * JSON in `rest`.
  */
 export function cycle({ schema: s }: Names, limits = false): string {
-  const unkeyed = limits ? " and r.limit_key is null" : ""
+  const unkeyed = limits ? " and (r.options ->> 'key') is null" : ""
   return `create or replace function ${s}.cycle_1(p_worker uuid, p_worker_id text, p_queue text,
   p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
   p_token uuid, p_limit integer, p_suspect boolean, p_except text[],

@@ -20,7 +20,7 @@ import { claimPlaces } from "./0001-core.ts"
 const weight = (job: string, most: string): string =>
   `least(coalesce((${job}.options ->> 'weight')::float8, 1), ${most})`
 
-const keyedHead = `r.queue = p_queue and r.limit_key = k.key and r.state = 'pending' and r.limit_key is not null
+const keyedHead = `r.queue = p_queue and (r.options ->> 'key') = k.key and r.state = 'pending' and (r.options ->> 'key') is not null
         order by r.rank, r.created_at, r.id limit 1`
 
 const tokensOf = (s: string, tokens: string, since: string, rate: string): string =>
@@ -84,7 +84,7 @@ begin
   if v_left > 0 then
     ${readNews(s)}
     select r.rank into v_plain from ${s}.jobs r
-    where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and r.limit_key is null
+    where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
     order by r.rank, r.ready_at, r.id limit 1;
     if p_suspect then
       v_share := 1;
@@ -170,7 +170,7 @@ const claimPlain = (s: string, crashes: string): string => `
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, ${weight("r", most("v_rate"))} as weight
           from ${s}.jobs r
-          where r.queue = p_queue and r.state = 'pending' and r.crashes ${crashes} and r.limit_key is null
+          where r.queue = p_queue and r.state = 'pending' and r.crashes ${crashes} and (r.options ->> 'key') is null
             and (p_except is null or r.name <> all(p_except))
           order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
         summed as (
@@ -201,7 +201,7 @@ const claimKeyed = (s: string): string => `
           select k.key, k.turn, k.stopped_by,
             case when v_key_limit is null then v_left else v_key_limit - (
               select count(*) from ${s}.jobs j
-              where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null) end
+              where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
             as room,
             case when v_key_rate is not null then ${tokensOf(s, "k.tokens", "k.tokens_at", "v_key_rate")} end as budget
           from ${s}.limit_keys k
@@ -214,13 +214,13 @@ const claimKeyed = (s: string): string => `
             select r.ctid as place, r.rank, r.created_at, r.id, r.crashes, ${weight("r", most("v_key_rate"))} as weight,
               ${weight("r", most("v_rate"))} as queue_weight
             from ${s}.jobs r
-            where r.queue = p_queue and r.limit_key = p.key and r.state = 'pending' and r.limit_key is not null
+            where r.queue = p_queue and (r.options ->> 'key') = p.key and r.state = 'pending' and (r.options ->> 'key') is not null
               and (r.crashes < 2 or p_suspect) and (p_except is null or r.name <> all(p_except))
               and (p.stopped_by is null or r.id = p.stopped_by or v_ordered is distinct from 'stop')
               -- In order means the first one, or none.
               and (v_ordered is null or r.id = (
                 select h.id from ${s}.jobs h
-                where h.queue = p_queue and h.limit_key = p.key and h.state = 'pending' and h.limit_key is not null
+                where h.queue = p_queue and (h.options ->> 'key') = p.key and h.state = 'pending' and (h.options ->> 'key') is not null
                 order by h.rank, h.created_at, h.id limit 1))
             order by r.rank, r.created_at, r.id limit greatest(0, least(p.room, v_per)) for update skip locked) f
           where p.room > 0 and (p.budget is null or p.budget >= 1)),
@@ -245,7 +245,7 @@ const claimKeyed = (s: string): string => `
 /** Whether a job of an ordered key is between two attempts: those behind it wait. */
 const waits = (s: string): string => `exists (
               select 1 from ${s}.jobs b
-              where b.queue = p_queue and b.limit_key = k.key and b.limit_key is not null and b.claims > 0
+              where b.queue = p_queue and (b.options ->> 'key') = k.key and (b.options ->> 'key') is not null and b.claims > 0
                 and b.state in ('retrying', 'scheduled', 'blocked'))`
 
 /** What is to become of the keys that were looked at. */
@@ -254,7 +254,7 @@ const judge = (s: string): string => `
         select k.key, h.rank, h.created_at, h.weight, c.taken,
           case when v_key_limit is null then true else v_key_limit > (
             select count(*) from ${s}.jobs j
-            where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null) end
+            where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
             and (v_ordered is null or v_ordered = 'skip' or not ${waits(s)}) as room,
           case when v_key_rate is not null then ${tokensOf(s, "k.tokens", "k.tokens_at", "v_key_rate")} - coalesce(c.spent, 0) end as tokens,
           case when v_key_rate is not null then ${sinceOf("k.tokens_at", "v_key_rate")} end as since
@@ -263,7 +263,7 @@ const judge = (s: string): string => `
           select r.rank, r.created_at, ${weight("r", most("v_key_rate"))} as weight from ${s}.jobs r where ${keyedHead}) h on true
         left join lateral (
           select count(*) as taken, sum(${weight("j", most("v_key_rate"))}) as spent from ${s}.jobs j
-          where j.queue = p_queue and j.limit_key = k.key and j.state = 'running' and j.limit_key is not null
+          where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null
             and j.token = p_token) c on true
         where k.queue = p_queue and k.key = any(v_keys)),
       judged as materialized (

@@ -7,12 +7,10 @@ import { insertJobs, kinds, pinned } from "./0001-core.ts"
  * that finds it taken (`on conflict do nothing`), so a start or a settlement, which changes it, waits for nobody.
  */
 
-export const uniqueUp = (names: Names): string[] => [...table(names), ...triggers(names), pushUnique(names)]
+export const uniqueUp = (names: Names): string[] => [...table(names), moved(names), pushUnique(names)]
 
 export const uniqueDown = ({ schema: s }: Names): string[] => [
-  `drop trigger unique_started on ${s}.jobs`,
-  `drop trigger unique_ended on ${s}.jobs`,
-  `drop function ${s}.unique_changed()`,
+  `drop function ${s}.unique_moved(jsonb, uuid, boolean, boolean, boolean)`,
   `drop function ${s}.push_unique_2(uuid[], integer[], json, json, boolean)`,
   `drop table ${s}.unique_keys`,
 ]
@@ -31,31 +29,22 @@ function table({ schema: s }: Names): string[] {
 }
 
 /** A start or an end of a job is what frees its key, now or after a period, in the same transaction. */
-function triggers({ schema: s }: Names): string[] {
-  return [
-    `create function ${s}.unique_changed() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp as $$
+function moved({ schema: s }: Names): string {
+  return `create function ${s}.unique_moved(p_unique jsonb, p_job uuid, p_starts boolean, p_started boolean, p_ran boolean)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  v_key text := old.options -> 'unique' ->> 'key';
-  v_period float8 := (old.options -> 'unique' ->> 'periodMs')::float8;
-  v_starts boolean := old.options -> 'unique' ->> 'from' = 'start';
+  v_period float8 := (p_unique ->> 'periodMs')::float8;
 begin
-  if tg_op = 'UPDATE' and not v_starts or tg_op = 'DELETE' and v_starts and old.claims > 0 then
-    return null;
-  elsif v_period > 0 and (tg_op = 'UPDATE' or old.state = 'running') then
+  if p_starts <> (p_unique ->> 'from' = 'start') and (p_starts or p_started) then
+    return;
+  elsif v_period > 0 and (p_starts or p_ran) then
     update ${s}.unique_keys u set until = clock_timestamp() + v_period * interval '1 millisecond'
-    where u.key = v_key and u.job = old.id;
+    where u.key = p_unique ->> 'key' and u.job = p_job;
   else
-    delete from ${s}.unique_keys u where u.key = v_key and u.job = old.id;
+    delete from ${s}.unique_keys u where u.key = p_unique ->> 'key' and u.job = p_job;
   end if;
-  return null;
 end
-$$`,
-    `create trigger unique_started after update on ${s}.jobs for each row
-  when (new.state = 'running' and old.state <> 'running' and old.options ? 'unique') execute function ${s}.unique_changed()`,
-    `create trigger unique_ended after delete on ${s}.jobs for each row
-  when (old.options ? 'unique') execute function ${s}.unique_changed()`,
-  ]
+$$`
 }
 
 /**

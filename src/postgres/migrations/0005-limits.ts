@@ -25,15 +25,11 @@ export const limits: Migration = {
     ...uniqueUp(names),
     `revoke all on all routines in schema ${names.schema} from public`,
   ],
-  down: (names) => [...uniqueDown(names), cycle(names, false), ...down(names)],
+  down: (names) => [cycle(names, false), ...down(names), ...uniqueDown(names)],
 }
 
 function columns({ schema: s }: Names): string[] {
-  return [
-    `alter table ${s}.queues add column limits jsonb, add column pause_reason text`,
-    // Derived, so that no path which writes or copies a job (retry, history, SQL) can forget it.
-    `alter table ${s}.jobs add column limit_key text generated always as (options ->> 'key') stored`,
-  ]
+  return [`alter table ${s}.queues add column limits jsonb, add column pause_reason text`]
 }
 
 function tables({ schema: s }: Names): string[] {
@@ -91,44 +87,64 @@ function indexes({ schema: s }: Names): string[] {
     `drop index ${s}.jobs_suspect`,
     `drop index ${s}.jobs_running`,
     `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id)
-      where state = 'pending' and crashes < 2 and limit_key is null`,
+      where state = 'pending' and crashes < 2 and (options ->> 'key') is null`,
     `create index jobs_suspect on ${s}.jobs (queue, rank, ready_at, id)
-      where state = 'pending' and crashes >= 2 and limit_key is null`,
+      where state = 'pending' and crashes >= 2 and (options ->> 'key') is null`,
     `create index jobs_running on ${s}.jobs (worker, queue) where state = 'running'`,
     // Jobs of one key in the order of their pushes: one that is tried again takes its old place.
-    `create index jobs_keyed on ${s}.jobs (queue, limit_key, rank, created_at, id)
-      where state = 'pending' and limit_key is not null`,
-    `create index jobs_keyed_running on ${s}.jobs (queue, limit_key) where state = 'running' and limit_key is not null`,
-    `create index jobs_keyed_waiting on ${s}.jobs (queue, limit_key)
-      where limit_key is not null and claims > 0 and state in ('retrying', 'scheduled', 'blocked')`,
+    `create index jobs_keyed on ${s}.jobs (queue, (options ->> 'key'), rank, created_at, id)
+      where state = 'pending' and (options ->> 'key') is not null`,
+    `create index jobs_keyed_running on ${s}.jobs (queue, (options ->> 'key')) where state = 'running' and (options ->> 'key') is not null`,
+    `create index jobs_keyed_waiting on ${s}.jobs (queue, (options ->> 'key'))
+      where (options ->> 'key') is not null and claims > 0 and state in ('retrying', 'scheduled', 'blocked')`,
   ]
 }
 
-/** Whoever makes a keyed job ready, or takes one out of the way, tells of it in the same transaction. */
+/*
+ * A job's key stands among its options, so that no path which copies a job (retry, history, SQL) can forget it. A stored
+ * generated column for it was measured: every update takes the row apart and puts it together again, 9 % of a drain.
+ */
+
+/**
+ * Whoever makes a keyed job ready, or takes one out of the way, tells of it in the same transaction; so it is with keys that
+ * are free again. One trigger per event: what a job without options pays is a look at whether it has any.
+ */
 function triggers({ schema: s }: Names): string[] {
+  const arrived = (row: string) =>
+    `insert into ${s}.limit_arrivals (queue, key, rank, at, job)
+    values (${row}.queue, ${row}.options ->> 'key', ${row}.rank, ${row}.created_at, ${row}.id);`
   return [
-    `create function ${s}.limit_arrived() returns trigger language plpgsql security definer
+    `create function ${s}.job_changed() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
 begin
-  if tg_op = 'DELETE' then
-    insert into ${s}.limit_arrivals (queue, key) values (old.queue, old.limit_key);
-  elsif new.state = 'pending' then
-    insert into ${s}.limit_arrivals (queue, key, rank, at, job)
-    values (new.queue, new.limit_key, new.rank, new.created_at, new.id);
-  else
-    insert into ${s}.limit_arrivals (queue, key) values (new.queue, new.limit_key);
+  if tg_op = 'INSERT' then
+    ${arrived("new")}
+    return null;
+  end if;
+  if old.options ? 'key' then
+    if tg_op = 'DELETE' then
+      if old.state <> 'pending' then
+        insert into ${s}.limit_arrivals (queue, key) values (old.queue, old.options ->> 'key');
+      end if;
+    elsif new.state = 'pending' then
+      ${arrived("new")}
+    elsif new.state <> 'running' and old.state <> new.state then
+      insert into ${s}.limit_arrivals (queue, key) values (new.queue, new.options ->> 'key');
+    end if;
+  end if;
+  if old.options ? 'unique' and (tg_op = 'DELETE' or new.state = 'running' and old.state <> 'running') then
+    perform ${s}.unique_moved(old.options -> 'unique', old.id, tg_op = 'UPDATE', old.claims > 0, old.state = 'running');
   end if;
   return null;
 end
 $$`,
-    `create trigger limit_pushed after insert on ${s}.jobs for each row
-  when (new.limit_key is not null and new.state = 'pending') execute function ${s}.limit_arrived()`,
-    `create trigger limit_changed after update on ${s}.jobs for each row
-  when (new.limit_key is not null and new.state <> 'running'
-    and (new.state <> old.state or new.rank <> old.rank or new.queue <> old.queue))
-  execute function ${s}.limit_arrived()`,
-    `create trigger limit_ended after delete on ${s}.jobs for each row
-  when (old.limit_key is not null and old.state <> 'pending') execute function ${s}.limit_arrived()`,
+    `create trigger job_pushed after insert on ${s}.jobs for each row
+  when (new.options is not null and new.options ? 'key' and new.state = 'pending') execute function ${s}.job_changed()`,
+    `create trigger job_changed after update of state, rank, queue, ready_at on ${s}.jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key' and new.state <> 'running'))
+  execute function ${s}.job_changed()`,
+    `create trigger job_ended after delete on ${s}.jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key')) execute function ${s}.job_changed()`,
 
     `create function ${s}.limit_stopped() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$
@@ -199,12 +215,14 @@ function down({ schema: s }: Names): string[] {
     `drop function ${s}.count_outcomes_1(text, integer, integer, jsonb)`,
     `drop function ${s}.limit_left(float8, timestamptz, timestamptz, float8, float8, float8)`,
     `drop trigger limit_stopped on ${s}.jobs_history`,
-    ...["limit_pushed", "limit_changed", "limit_ended"].map((trigger) => `drop trigger ${trigger} on ${s}.jobs`),
+    ...["job_pushed", "job_changed", "job_ended"].map((trigger) => `drop trigger ${trigger} on ${s}.jobs`),
     `drop function ${s}.limit_stopped()`,
-    `drop function ${s}.limit_arrived()`,
+    `drop function ${s}.job_changed()`,
     `drop table ${s}.limit_arrivals, ${s}.limit_keys, ${s}.limit_queues, ${s}.queue_outcomes`,
     `drop index ${s}.jobs_running`,
-    `alter table ${s}.jobs drop column limit_key`, // and with it the indexes that look at it
+    ...["jobs_ready", "jobs_suspect", "jobs_keyed", "jobs_keyed_running", "jobs_keyed_waiting"].map(
+      (index) => `drop index ${s}.${index}`,
+    ),
     `alter table ${s}.queues drop column limits, drop column pause_reason`,
     `create index jobs_ready on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes < 2`,
     `create index jobs_suspect on ${s}.jobs (queue, rank, ready_at, id) where state = 'pending' and crashes >= 2`,
