@@ -12,6 +12,7 @@ import { claim } from "./scenarios/claim.ts"
 import { drain } from "./scenarios/drain.ts"
 import { enqueue } from "./scenarios/enqueue.ts"
 import { executors } from "./scenarios/executors.ts"
+import { limits } from "./scenarios/limits.ts"
 import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
@@ -30,6 +31,7 @@ const scenarios: Record<string, Scenario> = {
   claim,
   find,
   executors,
+  limits,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

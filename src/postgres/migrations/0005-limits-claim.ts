@@ -166,7 +166,17 @@ const readNews = (s: string): string => `
 
 /** Jobs without a key, up to v_share of them. */
 const claimPlain = (s: string, crashes: string): string => `
-      return query
+      if v_rate is null then
+        return query ${claimPlaces(
+          s,
+          `select r.ctid from ${s}.jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes ${crashes} and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked`,
+          "v_at",
+        )};
+      else
+        return query
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, ${weight("r", most("v_rate"))} as weight
           from ${s}.jobs r
@@ -176,6 +186,7 @@ const claimPlain = (s: string, crashes: string): string => `
         summed as (
           select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
         ${claimPlaces(s, "select m.place from summed m where v_budget is null or m.spent <= v_budget", "v_at")};
+      end if;
       get diagnostics v_rows = row_count;
       ${spend(s)}`
 
