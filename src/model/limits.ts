@@ -1,4 +1,3 @@
-import type { Duration } from "../lib/duration.ts"
 import {
   boolean,
   duration,
@@ -217,8 +216,3 @@ export function limitsRecord(stored: StoredLimits | null): LimitsRecord {
 
 const rateRecord = (rate: StoredRate | undefined) =>
   rate && { limit: rate.allowed, per: rate.windowMs, burst: rate.burst }
-
-/** A place in a payload, such as `"customer.id"`, or a function of it. */
-export type KeyOf<Payload> = string | ((payload: Payload) => string | number)
-
-export type { Duration }

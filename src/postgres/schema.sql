@@ -1383,7 +1383,21 @@ begin
     if p_suspect then
       v_share := 1;
       
-      return query
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
@@ -1401,6 +1415,7 @@ begin
             case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
               json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
                 'expired', j.expires_at < now())::text end;
+      end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
       if v_rate is not null and v_rows > 0 then
@@ -1417,7 +1432,21 @@ begin
       when v_left = 1 then extract(microseconds from v_at)::integer % 2 else (v_left + 1) / 2 end;
     if v_plain is not null and v_share > 0 then
       
-      return query
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
@@ -1435,6 +1464,7 @@ begin
             case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
               json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
                 'expired', j.expires_at < now())::text end;
+      end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
       if v_rate is not null and v_rows > 0 then
@@ -1559,7 +1589,21 @@ begin
     if v_plain is not null and v_keyed is not null and v_left > 0 then
       v_share := v_left;
       
-      return query
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
         with found as materialized (
           select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
           from "millrace".jobs r
@@ -1577,6 +1621,7 @@ begin
             case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
               json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
                 'expired', j.expires_at < now())::text end;
+      end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
       if v_rate is not null and v_rows > 0 then

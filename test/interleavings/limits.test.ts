@@ -49,16 +49,14 @@ test("#53 two claims of keyed jobs: a key that one holds is passed over by the o
   await declare(s, { keyConcurrency: 2 })
   const [a] = await s.sessions()
   const [one, two] = [await s.member(), await s.member()]
-  await push(s, ["a", "a", "a", "b", "b"])
-  expect(await s.claim(one, 0)).toEqual([])
-  await s.call(one, { limit: 1 }) // reads the news
+  const [a1, a2] = await push(s, ["a", "a", "b", "b"])
   await a.begin()
+  // One key is looked at per job wanted: the other key is free for the second claim, as soon as the news is entered.
+  await s.call(one, { limit: 1, settle: [] })
   expect((await s.call(one, { limit: 1, on: a.db })).ids).toHaveLength(1)
-  const other = await s.call(two, { limit: 5 })
-  const keys = await s.sql<{ key: string }>("select options->>'key' as key from $s.jobs where id = any($1::uuid[])", [
-    other.ids,
-  ])
-  expect(new Set(keys.map(({ key }) => key)).size).toBe(1)
+  const { ids } = await s.call(two, { limit: 5 })
+  expect(ids).toHaveLength(2)
+  expect([a1, a2].some((id) => ids.includes(id!))).toBe(false)
   await a.commit()
 })
 
