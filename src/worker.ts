@@ -42,6 +42,15 @@ export type { SentryLike, SentryOptions } from "./plugins/sentry/index.ts"
 export { sentry } from "./plugins/sentry/index.ts"
 export type { OpenTelemetryLike, TelemetryOptions } from "./plugins/telemetry/index.ts"
 export { telemetry } from "./plugins/telemetry/index.ts"
+export type {
+  ErrorDetails,
+  ErrorGroup,
+  ErrorGroups,
+  ErrorPage,
+  ErrorsOptions,
+  ErrorState,
+} from "./plugins/errors/index.ts"
+export { errorGroups } from "./plugins/errors/index.ts"
 export { retryPolicies } from "./plugins/retry/index.ts"
 export { leadership, pruner, recovery }
 export type { RunningJob } from "./model/running-job.ts"
