@@ -18,7 +18,7 @@ export type { Attempt, Executor, ExecutorEntry, ExecutorQueue, Limit } from "./m
 export type { Report } from "./model/outcome.ts"
 export type {
   AppContext,
-  Claimed,
+  Taken,
   Ended,
   Leader,
   Plugin,

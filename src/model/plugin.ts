@@ -28,7 +28,7 @@ export interface PushCall {
 }
 
 /** Jobs that a worker has claimed with one call. */
-export interface Claimed {
+export interface Taken {
   readonly queue: string
   readonly jobs: readonly RunningJob[]
   /** How long the call took, ms. */
@@ -153,7 +153,7 @@ export interface Plugin {
    */
   aroundPush?(call: PushCall, next: () => Promise<readonly string[]>): Promise<readonly string[]>
   /** After a call to the database has brought jobs. */
-  claimed?(claimed: Claimed): void
+  taken?(taken: Taken): void
   /** Before a job starts, on the worker: another job (the same claim, another payload) or nothing. */
   starting?(job: RunningJob & { readonly payload: unknown }): { readonly payload: unknown } | void
   /** Wraps each run: `next()` runs the rest and returns its report. */
@@ -224,7 +224,7 @@ function checkPlugin(plugin: Plugin): void {
     "run",
     "pushing",
     "aroundPush",
-    "claimed",
+    "taken",
     "starting",
     "around",
     "finished",

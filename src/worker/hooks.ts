@@ -2,7 +2,7 @@ import { describe } from "../lib/error.ts"
 import type { Transaction } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
-import type { Claimed, Ended, Plugin } from "../model/plugin.ts"
+import type { Taken, Ended, Plugin } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
 import type { Running } from "./running.ts"
 
@@ -14,7 +14,7 @@ export interface Hooks {
   readonly selects: ((ended: Ended) => boolean) | undefined
   saving(batch: readonly Ended[], tx: Transaction): Promise<void>
   readonly saved: ((batch: readonly Ended[]) => void) | undefined
-  readonly claimed: ((claimed: Claimed) => void) | undefined
+  readonly taken: ((taken: Taken) => void) | undefined
 }
 
 export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
@@ -27,7 +27,7 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   const starting = having("starting")
   const finished = having("finished")
   const saving = having("saving")
-  const tell = <Hook extends "saved" | "claimed">(hook: Hook) => {
+  const tell = <Hook extends "saved" | "taken">(hook: Hook) => {
     const hearing = having(hook)
     if (hearing.length === 0) return undefined
     return (what: Parameters<NonNullable<Plugin[Hook]>>[0]) => {
@@ -63,7 +63,7 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
       }
     },
     saved: tell("saved"),
-    claimed: tell("claimed"),
+    taken: tell("taken"),
   }
 }
 

@@ -235,11 +235,11 @@ export class QueueRunner {
   /** Takes claims in. Those that can no longer be started here are given back. */
   #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, ms: number): void {
     const usable = this.#open && claimedAs.incarnation === this.#home.identity().incarnation
-    const { claimed } = this.#home.hooks
+    const { taken } = this.#home.hooks
     const jobs: Running[] = []
     for (const row of rows) {
       const attempt = new Running(this.#host, row, token, this.#home.handlerOf(row.name))
-      if (claimed) jobs.push(attempt)
+      if (taken) jobs.push(attempt)
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
@@ -247,7 +247,7 @@ export class QueueRunner {
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }
-    if (claimed && jobs.length > 0) claimed({ queue: this.name, jobs, ms })
+    if (taken && jobs.length > 0) taken({ queue: this.name, jobs, ms })
   }
 
   /** The suspect has ended: the next one may be claimed. */

@@ -58,7 +58,7 @@ export function telemetry(given: TelemetryOptions): Plugin {
     name: options.name,
     pushing: (job) => recorder.pushing(job),
     aroundPush: (call, next) => recorder.push(call, next),
-    claimed: (claimed) => recorder.claimed(claimed),
+    taken: (taken) => recorder.taken(taken),
     around: (job, next) => recorder.run(job, next),
     finished: (job, report) => recorder.finished(job, report),
     saved: (batch) => recorder.saved(batch),

@@ -1,7 +1,7 @@
 import { monotonic } from "../../lib/clock.ts"
 import { errorRecord } from "../../model/errors.ts"
 import { isDirective, type Report } from "../../model/outcome.ts"
-import type { Claimed, Ended, PushCall, PushedJob } from "../../model/plugin.ts"
+import type { Taken, Ended, PushCall, PushedJob } from "../../model/plugin.ts"
 import type { RunningJob } from "../../model/running-job.ts"
 import type { Attributes, OpenTelemetryLike, Span, SpanLink, Tracer, TraceContext } from "./api.ts"
 import { carried, carrierIn, isFree, previousIn, received, withPrevious } from "./carrier.ts"
@@ -112,7 +112,7 @@ export class Recorder {
     return this.#start("push", name, api.SpanKind.PRODUCER, attributes)
   }
 
-  claimed({ queue, jobs, ms }: Claimed): void {
+  taken({ queue, jobs, ms }: Taken): void {
     const { api } = this.#settings
     const attributes = operationAttributes("claim", queue)
     this.#record(({ operation, consumed }) => {
