@@ -43,6 +43,23 @@ export { sentry } from "./plugins/sentry/index.ts"
 export type { OpenTelemetryLike, TelemetryOptions } from "./plugins/telemetry/index.ts"
 export { telemetry } from "./plugins/telemetry/index.ts"
 export type {
+  AlertChannel,
+  AlertEvent,
+  AlertRule,
+  Alerts,
+  AlertsOptions,
+  AlertState,
+  Delivery,
+  EmailOptions,
+  EventPage,
+  MailTransport,
+  Notification,
+  Problem,
+  RuleStatus,
+  WebhookOptions,
+} from "./plugins/alerts/index.ts"
+export { alerts, defaultRules, email, webhook } from "./plugins/alerts/index.ts"
+export type {
   ErrorDetails,
   ErrorGroup,
   ErrorGroups,

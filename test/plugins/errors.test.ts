@@ -91,6 +91,7 @@ test("a resolved error opens again when it occurs again, an ignored one does not
   await fail(4)
   expect(await errors.get(fingerprint)).toMatchObject({ state: "ignored", count: 4 })
   expect(await errors.reopen(fingerprint)).toMatchObject({ state: "open" })
+  await until(() => heard.length === 2)
   expect(heard).toEqual(["error.new order 1 is late", "error.reopened order 3 is late"])
   await expect(errors.resolve("0000000000000000")).rejects.toMatchObject({ code: "MILLRACE_UNKNOWN_ERROR" })
 })
