@@ -67,6 +67,8 @@ export type {
   ErrorsOptions,
   ErrorState,
 } from "./plugins/errors/index.ts"
+export type { JobLoggerOptions } from "./plugins/job-logger/index.ts"
+export { jobLogger } from "./plugins/job-logger/index.ts"
 export { errorGroups } from "./plugins/errors/index.ts"
 export { retryPolicies } from "./plugins/retry/index.ts"
 export { leadership, pruner, recovery }

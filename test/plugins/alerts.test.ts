@@ -201,7 +201,7 @@ test("rules choose their channels; what belongs to a rule that was removed ends"
 
 const rulesThatFire = async (rules: NonNullable<Options>["rules"], more: readonly never[] | unknown[] = []) => {
   const channel = memory()
-  const own = alerts({ rules, channels: [channel], ...often } as Options)
+  const own = alerts({ rules, channels: [channel], ...often })
   const started = await startApp({ worker: false, app: { plugins: [...(more as never[]), own] } })
   return { ...started, channel, fired: (count: number) => until(() => channel.told.length >= count) }
 }

@@ -58,11 +58,8 @@ test("each attempt counts, also one that its handler gave up; what succeeds or w
   const directive = await app.push(work, { do: "directive" })
   await app.wait([twice, directive, await app.push(work, { do: "nothing" })], { timeout: "10s" })
   await app.wait([await app.push(work, { do: "snooze" })], { states: ["scheduled"], timeout: "10s" })
-  const counted = (await errors.list()).groups.map(({ message, count }) => [message, count])
-  expect(counted.toSorted()).toEqual([
-    ["asked for", 1],
-    ["order 0 is late", 2],
-  ])
+  const counted = (await errors.list()).groups.map(({ message, count }) => `${message} ${count}`)
+  expect(new Set(counted)).toEqual(new Set(["asked for 1", "order 0 is late 2"]))
 })
 
 test("a result that its schema refuses is an error like any other", async () => {
@@ -98,7 +95,7 @@ test("a resolved error opens again when it occurs again, an ignored one does not
 
 test("two workers that record the same errors at once lose no count and never block each other", async () => {
   const { app, addWorker, errors } = await withErrors()
-  const tasks = Array.from({ length: 400 }, (_, n) => ({ do: n % 2 === 0 ? "order" : "type", n }) as Task)
+  const tasks = Array.from({ length: 400 }, (_, n) => ({ do: n % 2 === 0 ? ("order" as const) : ("type" as const), n }))
   const jobs = await app.pushMany(work, tasks)
   await Promise.all([addWorker({ handlers }), addWorker({ handlers })])
   await app.wait(jobs, { timeout: "20s" })

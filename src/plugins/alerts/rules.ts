@@ -39,7 +39,7 @@ const globs = (doc: string) =>
     { default: ["*"], min: 1, doc },
   )
 
-const common = {
+export const commonRule = {
   /** Unique, at most 128 characters: silences and events know the rule by it. */
   name: text({
     required: true,
@@ -62,7 +62,7 @@ const common = {
 }
 
 export const backlogRule = {
-  ...common,
+  ...commonRule,
   /** Queues. Paused ones are left out. */
   queues: globs("Queues. Paused ones are left out."),
   /** How long the oldest ready job may wait. */
@@ -70,7 +70,7 @@ export const backlogRule = {
 }
 
 export const failuresRule = {
-  ...common,
+  ...commonRule,
   /** Queues, each for itself. */
   queues: globs("Queues, each for itself."),
   /** Names of jobs that are counted. */
@@ -86,7 +86,7 @@ export const failuresRule = {
 }
 
 export const noWorkerRule = {
-  ...common,
+  ...commonRule,
   /** Queues. Paused ones are left out. */
   queues: globs("Queues. Paused ones are left out."),
   /** Whether queues without ready jobs count as well. */
@@ -94,13 +94,13 @@ export const noWorkerRule = {
 }
 
 export const missedScheduleRule = {
-  ...common,
+  ...commonRule,
   /** How late a run may be. */
   above: duration({ default: "5m", doc: "How late a run may be." }),
 }
 
 export const customRule = {
-  ...common,
+  ...commonRule,
   /** Finds what is wrong; on the leader. */
   check: value<Check>({
     type: "(ctx) => problems",
@@ -115,8 +115,8 @@ const specs = {
   failures: failuresRule,
   "no-worker": noWorkerRule,
   "missed-schedule": missedScheduleRule,
-  "degraded-plugin": common,
-  error: common,
+  "degraded-plugin": commonRule,
+  error: commonRule,
   custom: customRule,
 } as const
 
