@@ -3,7 +3,7 @@ import { cancel, defineJob, snooze } from "millrace"
 import { jobLogger } from "millrace/worker"
 import { pino } from "pino"
 import { expect, onTestFinished, test } from "vitest"
-import { collector } from "../support/app.ts"
+import type { collector } from "../support/app.ts"
 import { startApp, until } from "../support/start-app.ts"
 
 const work = defineJob<{ do: string; secret?: string }>({ name: "work", maxAttempts: 2, backoff: { initial: 0 } })

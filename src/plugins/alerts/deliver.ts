@@ -13,7 +13,7 @@ export const deliveryQueue = "alerts"
 export const deliver = defineJob<DeliveryPayload>({
   name: "millrace.alert",
   queue: deliveryQueue,
-  maxAttempts: 12,
+  maxAttempts: 20,
   backoff: { initial: "5s", factor: 2, max: "10m" },
   timeout: "1m",
   retention: "7d",
