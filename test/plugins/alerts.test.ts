@@ -178,6 +178,33 @@ test("a rule that cannot be looked at takes no other along, resolves nothing, an
   await until(async () => (await own.rules())[0]!.error === undefined)
 })
 
+test("checks that never end, or find what nobody can store, keep no other rule from being looked at", async () => {
+  const channel = memory()
+  const refused = () => Promise.reject(Object.assign(new Error("no way to it"), { code: "ECONNREFUSED" }))
+  const rules = [
+    { name: "endless", kind: "custom", check: () => new Promise<never>(() => {}), timeout: "20ms" },
+    { name: "refused", kind: "custom", check: refused },
+    { name: "odd", kind: "custom", check: () => [{ subject: "a\0\ud800", text: undefined, value: NaN }] as never },
+    { name: "none", kind: "custom", check: () => undefined as never },
+    { name: "sound", kind: "custom", check: () => [{ subject: "b", text: "x" }] },
+  ] as const
+  const { app, addWorker } = await startApp({
+    worker: false,
+    app: { plugins: [alerts({ rules, channels: [channel], ...often })] },
+  })
+  await addWorker({ handlers })
+  await until(() => channel.told.length === 2)
+  expect(channel.lines().toSorted()).toEqual(["firing odd a\ufffd\ufffd", "firing sound b"])
+  const errors = (await app.plugin<Alerts>("alerts").rules()).map(({ error }) => error)
+  expect(errors).toEqual([
+    'check(ctx) of "endless" took longer than 20 ms',
+    "no way to it",
+    undefined,
+    "check(ctx) must return a list of { subject, text, value }",
+    undefined,
+  ])
+})
+
 test("rules choose their channels; what belongs to a rule that was removed ends", async () => {
   const [one, two] = [memory("one"), memory("two")]
   const check = () => [{ subject: "a", text: "x" }]

@@ -1,7 +1,8 @@
 import { formatDuration } from "../../lib/duration.ts"
+import { abortableSleep } from "../../lib/signal.ts"
 import type { PluginContext } from "../../model/plugin.ts"
 import { undeclaredQueues } from "../../postgres/queues.ts"
-import { anyOf, type Problem, type Rule, type RuleOf } from "./rules.ts"
+import { anyOf, cleaned, type Problem, type Rule, type RuleOf } from "./rules.ts"
 
 /*
  * What each kind of rule looks at. Everything is compared by the database's clock, and no statement reads a table of jobs
@@ -24,7 +25,21 @@ export async function problemsOf(rule: Rule, ctx: PluginContext): Promise<readon
     case "error":
       return openErrors(ctx)
     case "custom":
-      return rule.check(ctx)
+      return custom(rule, ctx)
+  }
+}
+
+/** One that never ends must not keep the leader from looking at the others. */
+async function custom({ name, check, timeout }: RuleOf<"custom">, ctx: PluginContext): Promise<readonly Problem[]> {
+  const done = new AbortController()
+  const late = abortableSleep(timeout, done.signal).then((slept): never | [] => {
+    if (slept) throw new Error(`check(ctx) of "${name}" took longer than ${formatDuration(timeout)}`)
+    return []
+  })
+  try {
+    return cleaned(await Promise.race([check(ctx), late]))
+  } finally {
+    done.abort()
   }
 }
 
@@ -150,7 +165,7 @@ interface Errors {
 
 async function openErrors({ plugins }: PluginContext): Promise<Problem[]> {
   const errors = plugins.find(({ name }) => name === "errors") as Errors | undefined
-  const { groups } = (await errors?.list?.({ state: "open", limit: 100 })) ?? { groups: [] }
+  const { groups } = (await errors?.list?.({ state: "open", limit: 500 })) ?? { groups: [] }
   return groups.map(({ fingerprint, name, pattern, count }) => ({
     subject: fingerprint,
     value: count,

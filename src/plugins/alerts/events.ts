@@ -79,8 +79,6 @@ export interface Changes {
   readonly told: readonly AlertEvent[]
 }
 
-const longestText = 1_000
-
 /** Writes down what a rule has found. */
 export async function apply(
   tx: Transaction,
@@ -89,8 +87,7 @@ export async function apply(
   problems: readonly Problem[],
 ): Promise<Changes> {
   const events = of("alert_events")
-  const given = problems.map(({ subject, text, value }) => ({ subject, value, text: text.slice(0, longestText) }))
-  const subjects = JSON.stringify(given.map(({ subject }) => subject))
+  const subjects = JSON.stringify(problems.map(({ subject }) => subject))
   const seen = "e.subject in (select jsonb_array_elements_text($2::text::jsonb))"
   const pending = `delete from ${events} e where e.rule = $1 and e.state = 'pending' and not ${seen}`
   await tx.query(pending, [rule.name, subjects])
@@ -105,7 +102,7 @@ export async function apply(
      from jsonb_to_recordset($3::text::jsonb) as p(subject text, value float8, text text)
      on conflict (rule, subject) where state <> 'resolved'
      do update set severity = excluded.severity, value = excluded.value, text = excluded.text`,
-    [rule.name, rule.severity, JSON.stringify(given)],
+    [rule.name, rule.severity, JSON.stringify(problems)],
   )
   const fired = await tx.query<Row>(
     `update ${events} e set state = 'firing', fired_at = now()

@@ -1,7 +1,6 @@
 import { describe } from "../../lib/error.ts"
 import { isMillraceError } from "../../model/errors.ts"
 import type { PluginContext } from "../../model/plugin.ts"
-import { verdict } from "../../postgres/sqlstate.ts"
 import { problemsOf } from "./checks.ts"
 import type { AlertChannel } from "./channel.ts"
 import { deliver } from "./deliver.ts"
@@ -43,7 +42,6 @@ export class Rounds {
       await this.#noted(ctx, rule.name, undefined)
       return problems
     } catch (error) {
-      if (verdict(error) === "retry") throw error
       ctx.log.error(`the alert rule "${rule.name}" could not be looked at`, { error: describe(error) })
       await this.#noted(ctx, rule.name, describe(error))
       return undefined

@@ -108,6 +108,8 @@ export const customRule = {
     doc: "Finds what is wrong; on the leader.",
     check: (given) => (typeof given === "function" ? undefined : "must be a function"),
   }),
+  /** How long it may take. */
+  timeout: duration({ default: "30s", min: 1, max: 600_000, doc: "How long it may take." }),
 }
 
 const specs = {
@@ -163,6 +165,20 @@ export function parseRules(given: readonly AlertRule[], channels: readonly strin
     }
   }
   return rules
+}
+
+const storable = (text: string): string => text.replaceAll(/[\0\p{Cs}]/gu, "\ufffd")
+
+const mostProblems = 1_000
+
+/** What a check has found, so that it can be stored whatever it is. @throws when it is no list. */
+export function cleaned(found: readonly Problem[]): Problem[] {
+  if (!Array.isArray(found)) throw new TypeError("check(ctx) must return a list of { subject, text, value }")
+  return (found as readonly Problem[]).slice(0, mostProblems).map(({ subject, text: what, value: measured }) => ({
+    subject: storable(String(subject)).slice(0, 500),
+    text: storable(String(what)).slice(0, 1_000),
+    value: Number.isFinite(measured) ? measured : undefined,
+  }))
 }
 
 /** Whether any of the globs fits. */
