@@ -163,6 +163,12 @@ test("a job that was made for another one, or by a producer in another language,
   expect(push!.spanContext().traceId).not.toBe(traceId)
   expect(linksOf(push!)).toEqual(["b7ad6b7169203331"])
   expect((await scheduled.get())!.meta).toMatchObject({ tenant: 7 })
+  const step = await app.push(work, "step", { meta: { workflow: { id: "w-1", step: "pack" } } })
+  await step.result({ timeout: "10s" })
+  expect((await found("run work", 2))[1]!.attributes).toMatchObject({
+    "millrace.workflow.id": "w-1",
+    "millrace.workflow.step": "pack",
+  })
   // From SQL no plugin sees the push: the run itself takes the trace up.
   memory.reset()
   await sql("select $schema.push('work', '\"sql\"', $1::jsonb)", [{ meta: { trace } }])

@@ -256,7 +256,15 @@ const runAttributes = (job: RunningJob): Attributes => ({
   "millrace.job.name": job.name,
   "millrace.job.attempt": job.attempt,
   "millrace.job.max_attempts": job.maxAttempts,
+  ...workflowAttributes(job.meta),
 })
+
+/** Steps of workflows say in their meta which they are: what belongs to one run of a workflow is found by its id. */
+function workflowAttributes({ workflow }: Readonly<Record<string, unknown>>): Attributes {
+  const { id, step } = (workflow ?? {}) as { id?: unknown; step?: unknown }
+  if (typeof id !== "string" || typeof step !== "string") return {}
+  return { "millrace.workflow.id": id, "millrace.workflow.step": step }
+}
 
 /** What a handler decided itself, or what was stopped from outside, is no failure of its own. */
 const isFailure = (job: RunningJob, report: Report): report is Report & { ok: false } =>
