@@ -79,9 +79,9 @@ test("the container starts the worker itself, stops it with SIGTERM, and waits f
   expect(Number(grace)).toBeGreaterThan(longestStop())
 })
 
-const has = (program: string): boolean => spawnSync(program, ["--version"]).status === 0
+const has = (program: string, ...args: string[]): boolean => spawnSync(program, args).status === 0
 
-test.runIf(has("systemd-analyze"))("systemd finds nothing wrong with the units", () => {
+test.runIf(has("systemd-analyze", "--version"))("systemd finds nothing wrong with the units", () => {
   const units = ["millrace-worker@.service", "millrace-migrate.service"]
   const files = units.map((name) => path.join(root, "examples/deploy", name))
   const { stderr } = spawnSync("systemd-analyze", ["verify", ...files], { encoding: "utf8" })
@@ -89,10 +89,11 @@ test.runIf(has("systemd-analyze"))("systemd finds nothing wrong with the units",
   expect(stderr.split("\n").filter((line) => line !== "" && !/not executable|No such file/.test(line))).toEqual([])
 })
 
-test.runIf(has("docker"))("docker finds nothing wrong with the compose file", () => {
-  const run = spawnSync("docker", ["compose", "-f", path.join(root, "examples/deploy/compose.yml"), "config", "-q"], {
+test.runIf(has("docker", "compose", "version"))("docker finds nothing wrong with the compose file", () => {
+  const file = path.join(root, "examples/deploy/compose.yml")
+  const { status, stderr } = spawnSync("docker", ["compose", "-f", file, "config", "-q"], {
     env: { ...process.env, POSTGRES_PASSWORD: "x" },
     encoding: "utf8",
   })
-  expect(run.status === 0 || /not a docker command|unknown/.test(run.stderr)).toBe(true)
+  expect({ status, stderr }).toMatchObject({ status: 0 })
 })
