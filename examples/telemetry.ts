@@ -39,10 +39,10 @@ const spans = memory
   .getFinishedSpans()
   .toSorted((a, b) => a.startTime[0] - b.startTime[0] || a.startTime[1] - b.startTime[1])
 function draw(parent: string | undefined, indent: string): void {
-  for (const { name, status, links, parentSpanContext, spanContext } of spans) {
-    if (parentSpanContext?.spanId !== parent) continue
-    console.log(indent + name, status.message ?? "", links.length > 0 ? "(again)" : "")
-    draw(spanContext().spanId, `${indent}  `)
+  for (const span of spans) {
+    if (span.parentSpanContext?.spanId !== parent) continue
+    console.log(indent + span.name, span.status.message ?? "", span.links.length > 0 ? "(again)" : "")
+    draw(span.spanContext().spanId, `${indent}  `)
   }
 }
 draw(undefined, "")
