@@ -18,6 +18,7 @@ export type { Attempt, Executor, ExecutorEntry, ExecutorQueue, Limit } from "./m
 export type { Report } from "./model/outcome.ts"
 export type {
   AppContext,
+  Taken,
   Ended,
   Leader,
   Plugin,
@@ -26,6 +27,7 @@ export type {
   PluginMigration,
   PluginNames,
   PluginRoute,
+  PushCall,
   PushedJob,
 } from "./model/plugin.ts"
 export type { EmitOptions, Hub, HubEvent, HubEventName, HubEvents, JobEventBody, WaitForOptions } from "./model/hub.ts"
@@ -38,6 +40,36 @@ export { reprioritize } from "./plugins/reprioritize/index.ts"
 export type { ErrorMatch, RetryOptions, RetryPolicy } from "./plugins/retry/index.ts"
 export type { SentryLike, SentryOptions } from "./plugins/sentry/index.ts"
 export { sentry } from "./plugins/sentry/index.ts"
+export type { OpenTelemetryLike, TelemetryOptions } from "./plugins/telemetry/index.ts"
+export { telemetry } from "./plugins/telemetry/index.ts"
+export type {
+  AlertChannel,
+  AlertEvent,
+  AlertRule,
+  Alerts,
+  AlertsOptions,
+  AlertState,
+  Delivery,
+  EmailOptions,
+  EventPage,
+  MailTransport,
+  Notification,
+  Problem,
+  RuleStatus,
+  WebhookOptions,
+} from "./plugins/alerts/index.ts"
+export { alerts, defaultRules, email, webhook } from "./plugins/alerts/index.ts"
+export type {
+  ErrorDetails,
+  ErrorGroup,
+  ErrorGroups,
+  ErrorPage,
+  ErrorsOptions,
+  ErrorState,
+} from "./plugins/errors/index.ts"
+export type { JobLoggerOptions } from "./plugins/job-logger/index.ts"
+export { jobLogger } from "./plugins/job-logger/index.ts"
+export { errorGroups } from "./plugins/errors/index.ts"
 export { retryPolicies } from "./plugins/retry/index.ts"
 export { leadership, pruner, recovery }
 export type { RunningJob } from "./model/running-job.ts"

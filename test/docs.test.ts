@@ -55,6 +55,10 @@ import { Worker, commandExecutor, type Executor } from "millrace/worker"
 declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
+  "docs/errors-and-alerts.md": `${app}import nodemailer from "nodemailer"
+import { alerts, defaultRules, email, webhook, type Alerts, type ErrorGroups } from "millrace/worker"
+declare const url: string
+`,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }

@@ -11,7 +11,7 @@ import {
 } from "../lib/options.ts"
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
-import type { Pushable } from "../model/definition.ts"
+import type { AnyDefinition, Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
 import { didYouMean } from "../lib/nearest.ts"
 import type { Hub } from "../model/hub.ts"
@@ -43,7 +43,7 @@ import type { BulkOptions, BulkReport } from "./bulk.ts"
 import { EventHub } from "./hub.ts"
 import { explain } from "./explain.ts"
 import { find, findAll, type FindOptions, type Page } from "./find.ts"
-import { prepare } from "./pushing.ts"
+import { prepare, wrapPush, wrapsPushes } from "./pushing.ts"
 import { Notices } from "./notices.ts"
 import { stats, workers, type Stats, type WorkerRecord } from "./overview.ts"
 import { pushByName, type PushByNameOptions } from "./push-by-name.ts"
@@ -240,6 +240,16 @@ export class Millrace implements AsyncDisposable {
     definition: Pushable<Input, Result>,
     ...[payload, options]: PushArguments<NoInfer<Input>, PushOptions>
   ): Promise<Reference<Result>> {
+    if (!wrapsPushes(this[context])) return this.#pushOne(definition, payload, options)
+    const push = async () => [await this.#pushOne<Result>(definition, payload, options)]
+    return (await wrapPush(this[context], { definition, options, many: false }, push))[0]!
+  }
+
+  async #pushOne<Result>(
+    definition: AnyDefinition,
+    payload: unknown,
+    options: PushOptions | undefined,
+  ): Promise<Reference<Result>> {
     const { pusher } = this.#open()
     const made = prepare(this[context], definition, options)(payload)
     const job = made instanceof Promise ? await made : made
@@ -272,6 +282,15 @@ export class Millrace implements AsyncDisposable {
         "pushMany: the payloads must be an array or another (async) iterable, one entry per job.",
       )
     }
+    const push = () => this.#pushAll<Result>(definition, payloads, options)
+    return wrapsPushes(this[context]) ? wrapPush(this[context], { definition, options, many: true }, push) : push()
+  }
+
+  async #pushAll<Result>(
+    definition: AnyDefinition,
+    payloads: Iterable<unknown> | AsyncIterable<unknown>,
+    options: PushOptions | undefined,
+  ): Promise<Reference<Result>[]> {
     const references: Reference<Result>[] = []
     let chunk: NewJob[] = []
     const flush = async () => {

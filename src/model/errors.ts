@@ -57,6 +57,8 @@ export const errorCodes = {
   MILLRACE_ROLLED_BACK: "An error inside a transaction was swallowed, so it was rolled back.",
   MILLRACE_SHUTDOWN: "The worker is stopping.",
   MILLRACE_TIMEOUT: "A job's time limit, or the time that a caller would wait, is over.",
+  MILLRACE_UNKNOWN_ALERT: "There is no alert, or no alert rule, of this name.",
+  MILLRACE_UNKNOWN_ERROR: "There is no group of errors with this fingerprint, or it was forgotten.",
   MILLRACE_UNKNOWN_JOB: "There is no job with this id, or its retention is over.",
   MILLRACE_UNKNOWN_OPTION: "An option's name is not known.",
   MILLRACE_UNKNOWN_PLUGIN: "There is no plugin of this name.",

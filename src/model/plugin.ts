@@ -1,6 +1,7 @@
 import { quote } from "../lib/quote.ts"
 import type { Database, Transaction } from "./database.ts"
-import { failure } from "./errors.ts"
+import type { Handler } from "./definition.ts"
+import { failure, type ErrorRecord } from "./errors.ts"
 import type { Hub } from "./hub.ts"
 import type { JobApp } from "./job-app.ts"
 import type { Logger } from "./log.ts"
@@ -14,6 +15,24 @@ export interface Ended {
   readonly job: RunningJob
   /** The state that is about to be, or was, written. A cancel that somebody asked for meanwhile may still turn it to `cancelled`. */
   readonly state: JobState
+  /** What the attempt failed with, as it is stored; undefined where nothing is stored. */
+  readonly error?: ErrorRecord | undefined
+}
+
+/** A call of `push` or `pushMany`. */
+export interface PushCall {
+  readonly name: string
+  readonly queue: string
+  /** It may push any number of jobs. */
+  readonly many: boolean
+}
+
+/** Jobs that a worker has claimed with one call. */
+export interface Taken {
+  readonly queue: string
+  readonly jobs: readonly RunningJob[]
+  /** How long the call took, ms. */
+  readonly ms: number
 }
 
 /** A job about to be pushed. What a hook adds to `meta` is stored with it. */
@@ -128,6 +147,13 @@ export interface Plugin {
   run?(ctx: PluginContext, signal: AbortSignal): Promise<void>
   /** Before a job is stored; may add to its meta. Only for plugins of the app. */
   pushing?(job: PushedJob): void
+  /**
+   * Wraps a call of `push` or `pushMany` on the app; `next()` does it, once, and returns the ids. Only for plugins of the app,
+   * and not for what a handler pushes with its success (`job.push`).
+   */
+  aroundPush?(call: PushCall, next: () => Promise<readonly string[]>): Promise<readonly string[]>
+  /** After a call to the database has brought jobs. */
+  taken?(taken: Taken): void
   /** Before a job starts, on the worker: another job (the same claim, another payload) or nothing. */
   starting?(job: RunningJob & { readonly payload: unknown }): { readonly payload: unknown } | void
   /** Wraps each run: `next()` runs the rest and returns its report. */
@@ -148,6 +174,8 @@ export interface Plugin {
   /** Removes what it does not need any more; called by the pruner. Returns how many rows went. */
   cleanup?(ctx: PluginContext): Promise<number | void>
   readonly routes?: readonly PluginRoute[]
+  /** Of jobs that the plugin itself pushes: every worker with the plugin runs them. */
+  readonly handlers?: readonly Handler[]
 }
 
 /** How a plugin is on a worker. */
@@ -195,6 +223,8 @@ function checkPlugin(plugin: Plugin): void {
     "onStop",
     "run",
     "pushing",
+    "aroundPush",
+    "taken",
     "starting",
     "around",
     "finished",

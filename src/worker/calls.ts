@@ -30,7 +30,8 @@ export interface CallRules {
   inHand(): number
   /** Job names to leave to others. */
   except(): readonly string[] | null
-  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void
+  /** @param ms how long the call took. */
+  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, ms: number): void
   /** The revision and the pause that the reply told. */
   told(summary: CycleSummary): void
   /** A slot of a limit is free, and this worker did not take it. */
@@ -166,13 +167,14 @@ export class Calls {
     const worker = this.#home.identity()
     const floors = limit > 0 ? this.#floors.next() : noFloors
     const wakes = this.#wakes
+    const sent = performance.now()
     this.#flying.set(token, limit)
     try {
       const { claimed, summary } = await this.#send(worker, batch, token, limit, floors)
       this.#failures = 0
       this.#settler.settlements.confirm(batch)
       this.#settler.confirmed(batch, summary)
-      this.#rules.accept(claimed, token, worker)
+      this.#rules.accept(claimed, token, worker, performance.now() - sent)
       if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
       // Others may have stopped asking because of the limit.
       if (this.#limited && batch.length > claimed.length && claimed.length === limit) this.#rules.passOn()

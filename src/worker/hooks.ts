@@ -2,7 +2,7 @@ import { describe } from "../lib/error.ts"
 import type { Transaction } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
-import type { Ended, Plugin } from "../model/plugin.ts"
+import type { Taken, Ended, Plugin } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
 import type { Running } from "./running.ts"
 
@@ -14,6 +14,7 @@ export interface Hooks {
   readonly selects: ((ended: Ended) => boolean) | undefined
   saving(batch: readonly Ended[], tx: Transaction): Promise<void>
   readonly saved: ((batch: readonly Ended[]) => void) | undefined
+  readonly taken: ((taken: Taken) => void) | undefined
 }
 
 export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
@@ -26,7 +27,19 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   const starting = having("starting")
   const finished = having("finished")
   const saving = having("saving")
-  const saved = having("saved")
+  const tell = <Hook extends "saved" | "taken">(hook: Hook) => {
+    const hearing = having(hook)
+    if (hearing.length === 0) return undefined
+    return (what: Parameters<NonNullable<Plugin[Hook]>>[0]) => {
+      for (const plugin of hearing) {
+        try {
+          plugin[hook]!(what as never)
+        } catch (error) {
+          report(plugin, hook, error)
+        }
+      }
+    }
+  }
   const selected = (plugin: Plugin, ended: Ended): boolean => {
     try {
       return plugin.saving!.select(ended)
@@ -49,18 +62,8 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
         if (chosen.length > 0) await plugin.saving!.run(chosen, tx)
       }
     },
-    saved:
-      saved.length === 0
-        ? undefined
-        : (batch) => {
-            for (const plugin of saved) {
-              try {
-                plugin.saved!(batch)
-              } catch (error) {
-                report(plugin, "saved", error)
-              }
-            }
-          },
+    saved: tell("saved"),
+    taken: tell("taken"),
   }
 }
 

@@ -77,7 +77,7 @@ export class QueueRunner {
       suspect: () => this.#suspect === undefined,
       inHand: () => this.#slots.running + this.#slots.waiting,
       except: () => this.#foreign.skipped,
-      accept: (rows, token, worker) => this.#accept(rows, token, worker),
+      accept: (rows, token, worker, ms) => this.#accept(rows, token, worker, ms),
       told: (summary) => this.#told(summary),
       passOn: () => home.context.notices.send({ kind: "ready", about: name }),
       after: () => {
@@ -237,10 +237,13 @@ export class QueueRunner {
   }
 
   /** Takes claims in. Those that can no longer be started here are given back. */
-  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void {
+  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, ms: number): void {
     const usable = this.#open && claimedAs.incarnation === this.#home.identity().incarnation
+    const { taken } = this.#home.hooks
+    const jobs: Running[] = []
     for (const row of rows) {
       const attempt = new Running(this.#host, row, token, this.#home.handlerOf(row.name))
+      if (taken) jobs.push(attempt)
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
@@ -248,6 +251,7 @@ export class QueueRunner {
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }
+    if (taken && jobs.length > 0) taken({ queue: this.name, jobs, ms })
   }
 
   /** The suspect has ended: the next one may be claimed. */

@@ -130,9 +130,9 @@ export class Settler {
     this.settle(attempt, { state: "pending", charge: 0 })
   }
 
-  #needsLane(attempt: Running, { state }: Decision): boolean {
+  #needsLane(attempt: Running, { state, error }: Decision): boolean {
     if (state === "succeeded" && attempt.pushes.length > 0) return true
-    return this.#home.hooks.selects?.({ job: attempt, state }) ?? false
+    return this.#home.hooks.selects?.({ job: attempt, state, error }) ?? false
   }
 
   /** The database has answered: these outcomes are recorded, or were not this worker's to record any more. */

@@ -72,6 +72,8 @@ export class Worker implements AsyncDisposable {
   readonly tags: readonly string[]
   readonly #context: Context
   readonly #options: ParsedWorker
+  /** Handlers and modules of the worker and of its plugins. */
+  readonly #sources: readonly (Handler | URL)[]
   readonly #load: Parts["load"]
   readonly #executors: Executors
   #registry: Registry
@@ -100,7 +102,8 @@ export class Worker implements AsyncDisposable {
     this.#load = parts.load
     const builtIn = options.defaultPlugins ? parts.plugins(options) : []
     const plugins = arrange(this.#context.plugins, options.plugins, builtIn)
-    this.#registry = registryOf(options.handlers.filter((source): source is Handler => !(source instanceof URL)))
+    this.#sources = [...options.handlers, ...plugins.flatMap((plugin) => plugin.handlers ?? [])]
+    this.#registry = registryOf(this.#sources.filter((source): source is Handler => !(source instanceof URL)))
     this.#membership = new Membership({
       ...options,
       context: this.#context,
@@ -251,7 +254,7 @@ export class Worker implements AsyncDisposable {
     for (const { name, migrations } of this.#context.plugins) {
       if (migrations) await requireMigrated(db, names, name, migrations.length)
     }
-    this.#registry = registryOf(await loadHandlers(this.#options.handlers, this.#load))
+    this.#registry = registryOf(await loadHandlers(this.#sources, this.#load))
     const listed = queues.map((queue) => parseQueue(queue))
     const handled = [...this.#registry.values()].map((handler) => handler.definition.defaults.queue)
     const named = ["default", ...handled].filter((name) => !listed.some((queue) => queue.name === name))
