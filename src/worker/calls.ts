@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { backoffDelay } from "../lib/backoff.ts"
+import { monotonic } from "../lib/clock.ts"
 import { cycle, noFloors, type ClaimedRow, type CycleSummary, type Floors } from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Home, Identity } from "./home.ts"
@@ -145,11 +146,13 @@ export class Calls {
     const floors = limit > 0 ? this.#floors.next() : noFloors
     const wakes = this.#wakes
     this.#flying.set(token, limit)
+    const sent = monotonic()
     try {
       const { claimed, summary } = await this.#send(worker, batch, token, limit, floors)
       this.#failures = 0
       this.#settler.settlements.confirm(batch)
       this.#settler.confirmed(batch, summary)
+      if (limit > 0) this.#tellClaim(limit, claimed.length, monotonic() - sent)
       this.#rules.accept(claimed, token, worker)
       if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
     } catch (error) {
@@ -159,6 +162,11 @@ export class Calls {
     }
     this.#rules.after()
     this.pump()
+  }
+
+  #tellClaim(asked: number, jobs: number, took: number): void {
+    const { hooks } = this.#home
+    hooks.claimed?.({ worker: this.#home.identity().id, queue: this.#queue, asked, jobs, took })
   }
 
   #send(worker: Identity, batch: readonly Unsettled[], token: string, limit: number, floors: Floors) {

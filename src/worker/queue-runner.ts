@@ -1,6 +1,7 @@
 import { prepare } from "../client/pushing.ts"
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
+import type { QueueLoad } from "../model/health.ts"
 import type { StopReason } from "../model/outcome.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import type { ClaimedRow, CycleSummary } from "../postgres/jobs.ts"
@@ -88,6 +89,7 @@ export class QueueRunner {
       queue: name,
       prepare: (definition, options) => prepare(home.context, definition, options),
       app: home.app,
+      clock: home.clock,
       timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
       log: (attempt, ...line) => this.#logs.keep(attempt, ...line),
@@ -106,6 +108,11 @@ export class QueueRunner {
   /** Jobs that run now. */
   get running(): number {
     return this.#slots.running
+  }
+
+  /** What runs now. */
+  get load(): QueueLoad {
+    return { queue: this.name, running: this.running, slots: this.concurrency, waiting: this.#slots.waiting }
   }
 
   get concurrency(): number {

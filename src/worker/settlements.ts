@@ -70,6 +70,7 @@ export function accepted(batch: readonly Unsettled[], summary: CycleSummary): En
     .map((one) => ({
       job: one.attempt,
       state: cancelled.has(one.settlement.id) ? "cancelled" : one.settlement.state,
+      times: one.attempt.times,
     }))
 }
 
