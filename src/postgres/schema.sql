@@ -1238,7 +1238,7 @@ begin
       select least(v_oldest, min(f.ready_at)) into v_oldest from (select f.ready_at from firsts f limit 1000) f;
     end if;
     queue := v_queue; state := 'pending'; count := v_ready + v_suspect; exact := v_ready <= p_most and v_suspect <= p_most;
-    oldest := greatest(0, extract(epoch from clock_timestamp() - v_oldest));
+    oldest := case when v_oldest is not null then greatest(0, extract(epoch from clock_timestamp() - v_oldest)) end;
     return next;
     oldest := null;
     select count(*) filter (where c.state = 'scheduled'), count(*) filter (where c.state = 'retrying')

@@ -48,7 +48,7 @@ test("the endpoint answers what it is asked, and nothing else", async () => {
   expect((await ask(worker, "/readyz", "POST")).status).toBe(405)
   const port = worker.healthPort
   await worker.stop()
-  await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow()
+  await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow("fetch failed")
 })
 
 test("a worker whose database is gone is alive and not ready, and ready again when it is back", async () => {

@@ -113,7 +113,7 @@ test("the routes tell how queues and database are, and answer bad questions with
   await app.wait(await app.pushMany(work, [1, 0, 1, 1]), { timeout: "20s" })
   const get = async (path: string) => {
     const response = await worker.route(new Request(`http://localhost/plugins/metrics${path}`))!
-    return { status: response.status, body: (await response.json()) as unknown }
+    return { status: response.status, body: await response.json() }
   }
   const queue = await until(async () => {
     const { queues } = (await get("/queues")).body as Snapshot

@@ -14,8 +14,10 @@ const handler = work.handler((how) => {
 async function counts(plugin: MetricsPlugin, prefix: string, query: object = {}) {
   const { series } = await plugin.query({ prefix, ...query })
   return Object.fromEntries(
-    series.map(({ labels: { queue: _, ...labels }, points }) => [
-      Object.values(labels).join(" "),
+    series.map(({ labels, points }) => [
+      Object.entries(labels)
+        .flatMap(([label, value]) => (label === "queue" ? [] : [value]))
+        .join(" "),
       points.reduce((sum, point) => sum + ((point as { count?: number } | null)?.count ?? 0), 0),
     ]),
   )

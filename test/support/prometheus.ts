@@ -41,7 +41,7 @@ export function parsePrometheus(text: string): Map<string, Family> {
     else {
       const sample = sampleOf(line)
       if (!current || !belongs(sample.name, current)) throw fail("outside of its family")
-      const key = `${sample.name} ${JSON.stringify(Object.entries(sample.labels).sort())}`
+      const key = `${sample.name} ${keyOf(sample.labels)}`
       if (seen.has(key)) throw fail("a second sample of the same labels")
       seen.add(key)
       current.samples.push(sample)
@@ -50,6 +50,9 @@ export function parsePrometheus(text: string): Map<string, Family> {
   for (const family of families.values()) checkFamily(family)
   return families
 }
+
+const keyOf = (labels: Readonly<Record<string, string>>): string =>
+  JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 
 function belongs(name: string, { name: family, type }: Family): boolean {
   if (type !== "histogram") return name === family
@@ -105,7 +108,7 @@ function histograms(family: string, samples: readonly Sample[]): Map<string, Par
   const found = new Map<string, Parts>()
   for (const { name, labels, value } of samples) {
     const { le, ...rest } = labels
-    const key = JSON.stringify(Object.entries(rest).sort())
+    const key = keyOf(rest)
     const parts = found.get(key) ?? { buckets: [] }
     found.set(key, parts)
     if (name === `${family}_bucket`) parts.buckets.push({ le: le!, value })

@@ -16,8 +16,7 @@ import { parseKeep, steps, usualKeep, type Keep, type Resolution } from "./steps
  * docs/design/metrics.md for why it is as it is.
  */
 
-export type { Depth } from "./sampler.ts"
-export type { DatabaseHealth, Keep, MetricsQuery, MetricsResult, Resolution, Snapshot }
+export type { DatabaseHealth, Keep, MetricsQuery, MetricsResult, Snapshot }
 export type { CounterPoint, GaugePoint, HistogramPoint } from "./points.ts"
 export type { MetricSeries } from "./query.ts"
 export type { QueueNow } from "./snapshot.ts"

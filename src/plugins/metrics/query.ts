@@ -156,7 +156,7 @@ function group(rows: readonly PointRow[], range: Range, by: readonly string[] | 
   for (const row of rows) {
     const all: MetricLabels = byWorker && row.worker !== "" ? { ...row.labels, worker: row.worker } : row.labels
     const labels = by ? Object.fromEntries(Object.entries(all).filter(([label]) => by.includes(label))) : all
-    const key = `${row.name} ${JSON.stringify(Object.entries(labels).sort())}`
+    const key = `${row.name} ${JSON.stringify(labels)}`
     const found = groups.get(key) ?? { metric: row.name, kind: row.kind, labels, sums: new Map() }
     groups.set(key, found)
     const place = placeOf(row.at, range)

@@ -30,9 +30,8 @@ type Reach = Pick<AppContext, "db" | "names">
 export async function lookAtQueues({ db, names }: Reach): Promise<QueueDepth[]> {
   const declared = (await listQueues(db, names)).map((queue) => queue.name)
   const all = [...new Set([...declared, ...(await undeclaredQueues(db, names))])].sort()
-  const found = new Map(
-    all.map((queue) => [queue, { depth: {} as Record<string, Depth>, oldest: null as number | null }]),
-  )
+  const found = new Map<string, { readonly depth: Record<string, Depth>; oldest: number | null }>()
+  for (const queue of all) found.set(queue, { depth: {}, oldest: null })
   for (const { queue, state, count, exact, oldest } of await readDepth(db, names, all, countedUpTo)) {
     const entry = found.get(queue)!
     entry.depth[state] = exact ? { count, exact } : await estimate(db, names, queue, state, count)
