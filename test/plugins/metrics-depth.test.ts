@@ -12,14 +12,6 @@ const insert = `insert into $schema.jobs (id, name, queue, state, ready_at, run_
   select gen_random_uuid(), 'work', $1, $2::$schema.job_state, now() - $3::float8 * interval '1 second', now() + interval '1 hour',
     n % 7, $4 from generate_series(1, $5::integer) n`
 
-interface DepthRow {
-  queue: string
-  state: string
-  count: number
-  exact: boolean
-  oldest: number | null
-}
-
 test("jobs are counted exactly up to 10,000 per queue and state, and the oldest is found among all priorities", async () => {
   const { sql, app } = await startApp({ worker: false, app: { plugins: [metrics()] } })
   for (const [queue, state, age, crashes, count] of [
