@@ -4,7 +4,7 @@ import { median, per10k, type Figures } from "../figures.ts"
 import type { Measurement, Run, Scenario } from "../scenario.ts"
 import { drained, onStage, seedStage } from "../stage.ts"
 
-const JOBS = 60_000
+const JOBS = 150_000
 const TURNS = 5
 
 export const observability: Scenario = {

@@ -27,8 +27,8 @@ export interface JobTimes {
   readonly wait: number | undefined
   /** From the start of its handler to its end; until now, when its transaction was committed before its end. */
   readonly run: number | undefined
-  /** Since its handler ended: in `saved`, how long the database took to know. Undefined: it has not ended yet. */
-  readonly settle: number | undefined
+  /** When its handler ended, as `ctx.clock.monotonic()` tells it: in `saved`, since when the database has not known. */
+  readonly ended: number | undefined
 }
 
 /** One call that asked the database for jobs, answered. */

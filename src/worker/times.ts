@@ -33,7 +33,7 @@ export class Times implements JobTimes {
     return this.#started === undefined ? undefined : (this.#ended ?? monotonic()) - this.#started
   }
 
-  get settle(): number | undefined {
-    return this.#ended === undefined ? undefined : monotonic() - this.#ended
+  get ended(): number | undefined {
+    return this.#ended
   }
 }

@@ -13,6 +13,8 @@ import { lookAtServer } from "../postgres/server.ts"
  */
 
 const loopWindow = 30_000
+/** Tables change rarely: every so many looks. */
+const schemaEvery = 10
 
 export class Vitals {
   /** The database's. */
@@ -26,6 +28,7 @@ export class Vitals {
   #error: string | undefined
   #version: string | undefined
   #schema: number | undefined
+  #looks = 0
   #pooler: boolean | undefined
   #looking: Promise<void> | undefined
 
@@ -63,7 +66,7 @@ export class Vitals {
       this.clock.learn(now, sent, this.#answered)
       this.#version = version
       if (told !== undefined) this.#pooler = told !== backend
-      this.#schema = await currentVersion(db, names)
+      if (this.#looks++ % schemaEvery === 0) this.#schema = await currentVersion(db, names)
     } catch (error) {
       this.#error = describe(error)
     }

@@ -35,7 +35,7 @@ export class Buckets {
   add(value: number): void {
     const bucket = bucketOf(value)
     this.#counts[bucket]! += 1
-    this.octaves[Math.ceil(bucket / perDoubling)]! += 1
+    this.octaves[Math.ceil(bucket / perDoubling)]! += 1 // a division by a power of two: cheap, and exact
     if (bucket < this.#from) this.#from = bucket
     if (bucket > this.#to) this.#to = bucket
   }

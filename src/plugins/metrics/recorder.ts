@@ -1,3 +1,4 @@
+import { monotonic } from "../../lib/clock.ts"
 import type { Claim, Ended } from "../../model/plugin.ts"
 import type { JobState } from "../../model/state.ts"
 import type { Registry } from "./registry.ts"
@@ -28,6 +29,7 @@ export class Recorder {
   }
 
   ended(batch: readonly Ended[]): void {
+    const now = monotonic()
     let ends: Ends | undefined
     let name = ""
     let queue = ""
@@ -40,7 +42,7 @@ export class Recorder {
         queue = job.queue
         ends = this.#endsOf(queue, name, state)
       }
-      record(ends!, times)
+      record(ends!, times, now)
     }
   }
 
@@ -77,12 +79,12 @@ export class Recorder {
   }
 }
 
-function record({ ended, wait, run, settle }: Ends, times: Ended["times"]): void {
+function record({ ended, wait, run, settle }: Ends, times: Ended["times"], now: number): void {
   ended.add()
   const waited = times.wait
   if (waited !== undefined) wait.record(waited)
   const ran = times.run
   if (ran !== undefined) run.record(ran)
-  const took = times.settle
-  if (took !== undefined) settle.record(took)
+  const done = times.ended
+  if (done !== undefined) settle.record(now - done)
 }

@@ -67,7 +67,7 @@ export class Registry {
     const key = keyOf(name, labels)
     const known = this.#series.get(key)
     if (known) return known as SeriesOf<Kind>
-    if (this.#series.size >= mostSeries && labels["overflow"] === undefined) {
+    if (this.#series.size >= mostSeries && labels["overflow"] === undefined && isOpen(name)) {
       this.#overflowed(name)
       return this.#get(name, kind, { overflow: "true" }, shared)
     }
@@ -97,6 +97,9 @@ export class Registry {
     this.#kinds.set(name, kind)
   }
 }
+
+/** Whether its labels may be anything: of the built-in ones, the names of jobs and queues. */
+const isOpen = (name: string): boolean => !Object.hasOwn(catalogue, name) || name.startsWith("jobs.")
 
 const reserved = ["worker", "le", "quantile", "overflow", "exact"]
 

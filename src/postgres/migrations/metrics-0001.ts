@@ -11,18 +11,14 @@ import type { Names } from "../sql.ts"
  */
 export const metrics: Migration = {
   version: 1,
-  up: (names) => [...tables(names), add(names), write(names), depth(names), ...privileges(names)],
+  up: (names) => [...tables(names), write(names), depth(names), ...privileges(names)],
   down: ({ schema: s }) => [
     ...signatures.map((name) => `drop function ${s}.${name}`),
     ...["metric_points", "metric_series", "metric_writers"].map((name) => `drop table ${s}.${name}`),
   ],
 }
 
-const signatures = [
-  "metrics_depth_1(text[], integer)",
-  "metrics_write_1(uuid, bigint, text, float8, json)",
-  "metrics_add_1(bigint[], bigint[])",
-]
+const signatures = ["metrics_depth_1(text[], integer)", "metrics_write_1(uuid, bigint, text, float8, json)"]
 
 const tables = ({ schema: s }: Names): string[] => [
   `create table ${s}.metric_series (
@@ -58,17 +54,14 @@ const tables = ({ schema: s }: Names): string[] => [
 const pinned = `set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
   set plan_cache_mode = force_generic_plan`
 
-/** Two histograms in one. */
-const add = ({ schema: s }: Names): string =>
-  `create function ${s}.metrics_add_1(a bigint[], b bigint[]) returns bigint[] language sql immutable
-set search_path = pg_catalog, pg_temp as $$
-  select array_agg(p.v order by t.i, p.o) from (
-    select x.i, sum(x.n)::bigint as n from (
-      select a[k] as i, a[k + 1] as n from generate_series(1, cardinality(a), 2) k
-      union all select b[k], b[k + 1] from generate_series(1, cardinality(b), 2) k) x
-    group by x.i) t,
-  lateral (values (1, t.i), (2, t.n)) as p(o, v)
-$$`
+/** Two histograms in one; here and not in a function, which would be planned anew for each row. */
+const added = (a: string, b: string): string => `(
+      select array_agg(v.v order by x.bucket, v.place) from (
+        select u.bucket, sum(u.n)::bigint as n from (
+          select ${a}[k] as bucket, ${a}[k + 1] as n from generate_series(1, cardinality(${a}), 2) k
+          union all select ${b}[k], ${b}[k + 1] from generate_series(1, cardinality(${b}), 2) k) u
+        group by u.bucket) x,
+      lateral (values (1, x.bucket), (2, x.n)) as v(place, v))`
 
 /**
  * Adds what one writer gathered, once: a write whose answer was lost is sent again under its number. It belongs to the
@@ -112,7 +105,7 @@ begin
   on conflict (series, step, at) do update set n = p.n + excluded.n, total = p.total + excluded.total,
     low = least(p.low, excluded.low), high = greatest(p.high, excluded.high), last = excluded.last,
     estimate = p.estimate or excluded.estimate,
-    buckets = case when excluded.buckets is not null then ${s}.metrics_add_1(p.buckets, excluded.buckets) else p.buckets end;
+    buckets = case when excluded.buckets is not null then ${added("p.buckets", "excluded.buckets")} end;
   return true;
 end
 $$`
