@@ -13,6 +13,8 @@ import { lookAtServer } from "../postgres/server.ts"
  */
 
 const loopWindow = 30_000
+/** How often the loop is looked at, ms: often enough for blocks that matter, and rarely enough for an idle process. */
+const loopTick = 100
 /** Tables change rarely: every so many looks. */
 const schemaEvery = 10
 
@@ -20,7 +22,7 @@ export class Vitals {
   /** The database's. */
   readonly clock = new RemoteClock()
   readonly #context: Context
-  readonly #loop = monitorEventLoopDelay({ resolution: 20 })
+  readonly #loop = monitorEventLoopDelay({ resolution: loopTick })
   #loopSince = monotonic()
   #blockedBefore = 0
   #answered: number | undefined
@@ -57,6 +59,7 @@ export class Vitals {
 
   async #look(): Promise<void> {
     const { db, names } = this.#context
+    this.#turnWindow()
     const sent = monotonic()
     try {
       const { now, version, backend, told } = await lookAtServer(db)
@@ -86,15 +89,20 @@ export class Vitals {
     }
   }
 
-  /** The longest within the window, or the one before it. */
+  /** The longest within the window, or the one before it, ms. */
   get blocked(): number {
-    const now = Math.max(0, this.#loop.max / 1e6 - 20)
-    if (monotonic() - this.#loopSince > loopWindow) {
-      this.#blockedBefore = now
-      this.#loop.reset()
-      this.#loopSince = monotonic()
-    }
-    return Math.round(Math.max(now, this.#blockedBefore))
+    return Math.round(Math.max(this.#blockedNow, this.#blockedBefore))
+  }
+
+  get #blockedNow(): number {
+    return Math.max(0, this.#loop.max / 1e6 - loopTick)
+  }
+
+  #turnWindow(): void {
+    if (monotonic() - this.#loopSince < loopWindow) return
+    this.#blockedBefore = this.#blockedNow
+    this.#loop.reset()
+    this.#loopSince = monotonic()
   }
 
   get clockDifference(): number | undefined {
