@@ -16,6 +16,7 @@ import { limits } from "./scenarios/limits.ts"
 import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
+import { observability } from "./scenarios/observability.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
 import { startServer, type Server } from "./server.ts"
@@ -32,6 +33,7 @@ const scenarios: Record<string, Scenario> = {
   find,
   executors,
   limits,
+  observability,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */
@@ -50,7 +52,7 @@ interface Command {
 }
 
 function usage(): string {
-  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(15)}${summary}`)
   return `usage: npm run bench -- <scenario> [options]
 
 ${lines.join("\n")}

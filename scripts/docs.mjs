@@ -26,6 +26,8 @@ const sections = [
   ["leadership(…)", "plugins/leadership/index.js", "leadershipOptions"],
   ["recovery(…)", "plugins/recovery/index.js", "recoveryOptions"],
   ["pruner(…)", "plugins/pruner/index.js", "prunerOptions"],
+  ["metrics(…)", "plugins/metrics/index.js", "metricsOptions"],
+  ["metrics.query(…)", "plugins/metrics/query.js", "queryOptions"],
   ["retryPolicies(…)", "plugins/retry/index.js", "retryOptions"],
   ["sentry(…)", "plugins/sentry/index.js", "sentryOptions"],
   ["telemetry(…)", "plugins/telemetry/index.js", "telemetryOptions"],

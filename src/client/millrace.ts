@@ -30,7 +30,7 @@ import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
-import { coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
+import { builtInTables, coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
 import { resumeKey, stoppedKeys, type StoppedKey } from "../postgres/limits.ts"
 import { explained } from "../postgres/missing.ts"
@@ -217,6 +217,7 @@ export class Millrace implements AsyncDisposable {
     const versions = await migrate(db, all, options)
     if (versions.to > 0) await ensurePartitions(db, all, [86_400])
     if (to === undefined) {
+      for (const [name, steps] of Object.entries(builtInTables)) await migrate(db, all, {}, name, steps)
       for (const { name, migrations } of this[context].plugins) {
         if (migrations) await migrate(db, all, {}, name, migrations)
       }

@@ -21,7 +21,8 @@ export interface HubEvents {
   "job.failed": JobEventBody
   "job.retrying": JobEventBody
   "job.cancelled": JobEventBody
-  "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState }
+  /** Taken back from a lost worker, by this one. */
+  "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState; readonly by: string }
   "leadership.gained": { readonly worker: string; readonly term: string }
   "leadership.renewed": { readonly worker: string; readonly term: string }
   "leadership.lost": { readonly worker: string; readonly term: string }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { backoffDelay } from "../lib/backoff.ts"
+import { monotonic } from "../lib/clock.ts"
 import {
   cycle,
   noFloors,
@@ -20,6 +21,12 @@ import { stripped, type Unsettled } from "./settlements.ts"
  * waits when idle, and no polling interval is in the path. With much to do, two are in flight.
  */
 
+/** One call: how many jobs it asked for, and how long it took, ms. */
+export interface Asked {
+  readonly asked: number
+  readonly took: number
+}
+
 /** What the calls ask of their queue. */
 export interface CallRules {
   /** Jobs to hold, running ones included. */
@@ -31,7 +38,7 @@ export interface CallRules {
   /** Job names to leave to others. */
   except(): readonly string[] | null
   /** @param ms how long the call took. */
-  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, ms: number): void
+  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, call: Asked): void
   /** The revision and the pause that the reply told. */
   told(summary: CycleSummary): void
   /** A slot of a limit is free, and this worker did not take it. */
@@ -167,14 +174,14 @@ export class Calls {
     const worker = this.#home.identity()
     const floors = limit > 0 ? this.#floors.next() : noFloors
     const wakes = this.#wakes
-    const sent = performance.now()
     this.#flying.set(token, limit)
+    const sent = monotonic()
     try {
       const { claimed, summary } = await this.#send(worker, batch, token, limit, floors)
       this.#failures = 0
       this.#settler.settlements.confirm(batch)
       this.#settler.confirmed(batch, summary)
-      this.#rules.accept(claimed, token, worker, performance.now() - sent)
+      this.#rules.accept(claimed, token, worker, { asked: limit, took: monotonic() - sent })
       if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
       // Others may have stopped asking because of the limit.
       if (this.#limited && batch.length > claimed.length && claimed.length === limit) this.#rules.passOn()

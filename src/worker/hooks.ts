@@ -2,7 +2,7 @@ import { describe } from "../lib/error.ts"
 import type { Transaction } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
-import type { Taken, Ended, Plugin } from "../model/plugin.ts"
+import type { Claim, Ended, Plugin } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
 import type { Running } from "./running.ts"
 
@@ -14,10 +14,10 @@ export interface Hooks {
   readonly selects: ((ended: Ended) => boolean) | undefined
   saving(batch: readonly Ended[], tx: Transaction): Promise<void>
   readonly saved: ((batch: readonly Ended[]) => void) | undefined
-  readonly taken: ((taken: Taken) => void) | undefined
+  readonly claimed: ((claim: Claim) => void) | undefined
 }
 
-export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
+export function joinHooks(plugins: readonly Plugin[], log: Logger, worker: string): Hooks {
   const report = (plugin: Plugin, hook: string, error: unknown) =>
     log.error(`plugin "${plugin.name}": ${hook} threw and was skipped`, {
       error: describe(error),
@@ -27,17 +27,13 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   const starting = having("starting")
   const finished = having("finished")
   const saving = having("saving")
-  const tell = <Hook extends "saved" | "taken">(hook: Hook) => {
-    const hearing = having(hook)
-    if (hearing.length === 0) return undefined
-    return (what: Parameters<NonNullable<Plugin[Hook]>>[0]) => {
-      for (const plugin of hearing) {
-        try {
-          plugin[hook]!(what as never)
-        } catch (error) {
-          report(plugin, hook, error)
-        }
-      }
+  const saved = having("saved")
+  const claimed = having("claimed")
+  const tell = (hook: "saved" | "claimed", call: (plugin: Plugin) => void) => (plugin: Plugin) => {
+    try {
+      call(plugin)
+    } catch (error) {
+      report(plugin, hook, error)
     }
   }
   const selected = (plugin: Plugin, ended: Ended): boolean => {
@@ -62,8 +58,14 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
         if (chosen.length > 0) await plugin.saving!.run(chosen, tx)
       }
     },
-    saved: tell("saved"),
-    taken: tell("taken"),
+    saved:
+      saved.length === 0
+        ? undefined
+        : (batch) => saved.forEach(tell("saved", (plugin) => plugin.saved!(batch, worker))),
+    claimed:
+      claimed.length === 0
+        ? undefined
+        : (claim) => claimed.forEach(tell("claimed", (plugin) => plugin.claimed!(claim))),
   }
 }
 

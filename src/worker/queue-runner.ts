@@ -1,11 +1,12 @@
 import { prepare } from "../client/pushing.ts"
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
+import type { QueueLoad } from "../model/health.ts"
 import type { StopReason } from "../model/outcome.ts"
 import { hasLimits } from "../model/limits.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import type { ClaimedRow, CycleSummary } from "../postgres/jobs.ts"
-import { Calls } from "./calls.ts"
+import { Calls, type Asked } from "./calls.ts"
 import { ClaimAhead } from "./claim-ahead.ts"
 import { ForeignNames } from "./foreign-names.ts"
 import { Held } from "./held.ts"
@@ -77,7 +78,7 @@ export class QueueRunner {
       suspect: () => this.#suspect === undefined,
       inHand: () => this.#slots.running + this.#slots.waiting,
       except: () => this.#foreign.skipped,
-      accept: (rows, token, worker, ms) => this.#accept(rows, token, worker, ms),
+      accept: (rows, token, worker, call) => this.#accept(rows, token, worker, call),
       told: (summary) => this.#told(summary),
       passOn: () => home.context.notices.send({ kind: "ready", about: name }),
       after: () => {
@@ -92,6 +93,7 @@ export class QueueRunner {
       queue: name,
       prepare: (definition, options) => prepare(home.context, definition, options),
       app: home.app,
+      clock: home.clock,
       timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
       log: (attempt, ...line) => this.#logs.keep(attempt, ...line),
@@ -110,6 +112,11 @@ export class QueueRunner {
   /** Jobs that run now. */
   get running(): number {
     return this.#slots.running
+  }
+
+  /** What runs now. */
+  get load(): QueueLoad {
+    return { queue: this.name, running: this.running, slots: this.concurrency, waiting: this.#slots.waiting }
   }
 
   get concurrency(): number {
@@ -237,13 +244,13 @@ export class QueueRunner {
   }
 
   /** Takes claims in. Those that can no longer be started here are given back. */
-  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, ms: number): void {
+  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, call: Asked): void {
     const usable = this.#open && claimedAs.incarnation === this.#home.identity().incarnation
-    const { taken } = this.#home.hooks
+    const { claimed } = this.#home.hooks
     const jobs: Running[] = []
     for (const row of rows) {
       const attempt = new Running(this.#host, row, token, this.#home.handlerOf(row.name))
-      if (taken) jobs.push(attempt)
+      if (claimed) jobs.push(attempt)
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
@@ -251,7 +258,7 @@ export class QueueRunner {
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }
-    if (taken && jobs.length > 0) taken({ queue: this.name, jobs, ms })
+    if (claimed && call.asked > 0) claimed({ ...call, worker: claimedAs.id, queue: this.name, jobs })
   }
 
   /** The suspect has ended: the next one may be claimed. */

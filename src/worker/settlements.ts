@@ -72,6 +72,7 @@ export function accepted(batch: readonly Unsettled[], summary: CycleSummary): En
       job: attempt,
       state: cancelled.has(settlement.id) ? "cancelled" : settlement.state,
       ...(settlement.error !== undefined && { error: JSON.parse(settlement.error) as ErrorRecord }),
+      times: attempt.times,
     }))
 }
 

@@ -64,6 +64,7 @@ export class Settler {
   /** A handler is back, or was given up: its attempt ends here. */
   conclude(attempt: Running, given: Report): void {
     attempt.decided = true
+    attempt.times.end()
     attempt.disarm()
     if (attempt.completed) return this.#alreadyCommitted(attempt, given)
     const { finished } = this.#home.hooks
@@ -132,7 +133,7 @@ export class Settler {
 
   #needsLane(attempt: Running, { state, error }: Decision): boolean {
     if (state === "succeeded" && attempt.pushes.length > 0) return true
-    return this.#home.hooks.selects?.({ job: attempt, state, error }) ?? false
+    return this.#home.hooks.selects?.({ job: attempt, state, error, times: attempt.times }) ?? false
   }
 
   /** The database has answered: these outcomes are recorded, or were not this worker's to record any more. */
@@ -178,7 +179,7 @@ export class Settler {
   #tellCompleted(attempt: Running, awaited: readonly string[]): void {
     const { context, followed, hooks } = this.#home
     followed.tell(attempt.id)
-    const ended: Ended = { job: attempt, state: "succeeded" }
+    const ended: Ended = { job: attempt, state: "succeeded", times: attempt.times }
     hooks.saved?.([ended])
     this.#home.events.ended(() => [ended])
     for (const about of awaited) context.notices.send({ kind: "done", about })

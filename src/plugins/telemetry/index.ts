@@ -58,7 +58,7 @@ export function telemetry(given: TelemetryOptions): Plugin {
     name: options.name,
     pushing: (job) => recorder.pushing(job),
     aroundPush: (call, next) => recorder.push(call, next),
-    taken: (taken) => recorder.taken(taken),
+    claimed: (claim) => recorder.claimed(claim),
     around: (job, next) => recorder.run(job, next),
     finished: (job, report) => recorder.finished(job, report),
     saved: (batch) => recorder.saved(batch),

@@ -1,7 +1,7 @@
 import { monotonic } from "../../lib/clock.ts"
 import { errorRecord } from "../../model/errors.ts"
 import { isDirective, type Report } from "../../model/outcome.ts"
-import type { Taken, Ended, PushCall, PushedJob } from "../../model/plugin.ts"
+import type { Claim, Ended, PushCall, PushedJob } from "../../model/plugin.ts"
 import type { RunningJob } from "../../model/running-job.ts"
 import type { Attributes, OpenTelemetryLike, Span, SpanLink, Tracer, TraceContext } from "./api.ts"
 import { carried, carrierIn, isFree, previousIn, received, withPrevious } from "./carrier.ts"
@@ -112,11 +112,12 @@ export class Recorder {
     return this.#start("push", name, api.SpanKind.PRODUCER, attributes)
   }
 
-  taken({ queue, jobs, ms }: Taken): void {
+  claimed({ queue, jobs, took }: Claim): void {
+    if (jobs.length === 0) return
     const { api } = this.#settings
     const attributes = operationAttributes("claim", queue)
     this.#record(({ operation, consumed }) => {
-      operation.record(ms / 1_000, attributes)
+      operation.record(took / 1_000, attributes)
       consumed.add(jobs.length, attributes)
     })
     if (!this.#makes("claim")) return
@@ -127,7 +128,7 @@ export class Recorder {
         kind: api.SpanKind.CLIENT,
         attributes: { ...attributes, "messaging.batch.message_count": jobs.length },
         links,
-        startTime: now() - ms,
+        startTime: now() - took,
       },
       api.ROOT_CONTEXT,
     )
