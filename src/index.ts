@@ -31,3 +31,16 @@ export type { BulkOptions, BulkProgress, BulkReport, Refusal } from "./client/bu
 export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
+export { cron, defineSchedule } from "./plugins/cron/index.ts"
+export type {
+  Cron,
+  CronOptions,
+  Declared as DeclaredSchedule,
+  Preview as SchedulePreview,
+  PreviewedRun,
+  PreviewOptions,
+  Schedule,
+  ScheduleOptions,
+  Tick,
+  TicksOptions,
+} from "./plugins/cron/index.ts"

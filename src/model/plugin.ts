@@ -148,6 +148,8 @@ export interface Plugin {
   /** Removes what it does not need any more; called by the pruner. Returns how many rows went. */
   cleanup?(ctx: PluginContext): Promise<number | void>
   readonly routes?: readonly PluginRoute[]
+  /** What is wrong without being its own failure, for health: one sentence each. */
+  problems?(): readonly string[]
 }
 
 /** How a plugin is on a worker. */
@@ -159,6 +161,8 @@ export interface PluginHealth {
   /** In a row. */
   readonly crashes: number
   readonly error: string | undefined
+  /** What it says is wrong, though it runs. */
+  readonly problems: readonly string[]
 }
 
 /**
@@ -200,6 +204,7 @@ function checkPlugin(plugin: Plugin): void {
     "finished",
     "saved",
     "cleanup",
+    "problems",
   ] as const) {
     if (plugin[hook] !== undefined && typeof plugin[hook] !== "function") {
       throw badPlugin(`plugin "${name}": ${hook} must be a function, not ${quote(plugin[hook])}.`)
