@@ -44,3 +44,5 @@ export type {
   Tick,
   TicksOptions,
 } from "./plugins/cron/index.ts"
+export { triggers } from "./plugins/trigger/index.ts"
+export type { MappedValue, Trigger, TriggerEvent, TriggerOptions, Triggers } from "./plugins/trigger/index.ts"
