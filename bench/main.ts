@@ -15,6 +15,7 @@ import { executors } from "./scenarios/executors.ts"
 import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
+import { scheduled } from "./scenarios/scheduled.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
 import { startServer, type Server } from "./server.ts"
@@ -30,6 +31,7 @@ const scenarios: Record<string, Scenario> = {
   claim,
   find,
   executors,
+  scheduled,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

@@ -56,6 +56,11 @@ declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/schedules.md": 'import { cron } from "millrace"\nconst schedules = cron()\n',
+  "docs/triggers.md": `import { defineJob, triggers } from "millrace"
+const welcome = defineJob<{ userId: number; mail: string }>({ name: "welcome" })
+const pushes = triggers()
+`,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

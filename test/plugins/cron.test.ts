@@ -251,8 +251,7 @@ test("a job whose unique key is taken is a duplicate of the one that holds it", 
   expect(await schedules.ticks("keyed")).toMatchObject([{ outcome: "duplicate", job: job.id }])
 })
 
-const make = (options: object) => () =>
-  defineSchedule(report, { day: "x" }, { key: "k", ...options } as ScheduleOptions)
+const make = (options: object) => () => defineSchedule(report, { day: "x" }, { key: "k", ...options })
 
 test.each([
   [{ cron: "0 0 30 2 *" }, /never comes: there is no such day.*0 0 L \* \*/],

@@ -226,7 +226,7 @@ test("triggers survive a dump and a restore", async ({ skip }) => {
   onTestFinished(() => other.close())
   const tool = promisify(execFile)
   // An older pg_dump refuses a newer server, and not every machine has one.
-  const dump = await tool("pg_dump", ["--dbname", url, "--no-owner"], { maxBuffer: 1e8 }).catch(
+  const dump = await tool("pg_dump", ["--dbname", url, "--no-owner", "--inserts"], { maxBuffer: 1e8 }).catch(
     (error: NodeJS.ErrnoException & { stderr?: string }) => {
       if (error.code === "ENOENT" || error.stderr?.includes("version mismatch")) return undefined
       throw error

@@ -1,8 +1,8 @@
+import { failure } from "../../model/errors.ts"
 import type { AppContext } from "../../model/plugin.ts"
 import { describeTiming } from "./describe.ts"
 import { upcoming, type Timing } from "./occurrences.ts"
 import { parseTiming, type TimingOptions } from "./options.ts"
-import { readClock } from "./queries.ts"
 import { zoneOf } from "./zone.ts"
 
 export interface PreviewOptions extends TimingOptions {
@@ -30,9 +30,19 @@ export interface Preview {
 export async function preview(app: AppContext, given: PreviewOptions): Promise<Preview> {
   const { count = 10, after, ...rest } = given
   const timing = parseTiming(rest)
-  const from = after === undefined ? await readClock(app.db, app.names) : new Date(after).getTime()
-  const runs = upcoming(timing, from, Math.max(1, Math.min(1_000, Math.floor(count)))).map((at) => runOf(timing, at))
+  if (after !== undefined && Number.isNaN(new Date(after).getTime()))
+    throw failure("MILLRACE_BAD_OPTION", 'preview.after must be a Date, or text such as "2027-03-27T00:00:00Z".')
+  if (!(count >= 1 && count <= 1_000))
+    throw failure("MILLRACE_BAD_OPTION", `preview.count must be a number from 1 to 1,000, not ${String(count)}.`)
+  const from = after === undefined ? await now(app) : new Date(after).getTime()
+  const runs = upcoming(timing, from, Math.floor(count)).map((at) => runOf(timing, at))
   return { description: describeTiming(timing), zone: timing.zone, runs }
+}
+
+/** Asked without our tables: what is only looked at needs none. */
+async function now({ db }: AppContext): Promise<number> {
+  const { rows } = await db.query<{ now: string }>("select extract(epoch from clock_timestamp()) * 1000 as now")
+  return Math.floor(Number(rows[0]!.now))
 }
 
 function runOf({ zone }: Timing, at: number): PreviewedRun {

@@ -6,11 +6,9 @@ import { parseSchedule, type ParsedSchedule, type ScheduleOptions } from "./opti
 
 /** A schedule that the code declares: what `cron({ schedules: [ … ] })` takes. Made by `defineSchedule`. */
 export interface Declared {
-  /** @internal */
   readonly definition: Pushable<never, unknown>
-  /** @internal */
   readonly payload: unknown
-  /** @internal */
+  /** Checked, with defaults. */
   readonly schedule: ParsedSchedule
 }
 
