@@ -1,51 +1,14 @@
 import { failure } from "../../model/errors.ts"
-import type { AppContext, Plugin, PluginContext } from "../../model/plugin.ts"
-import type { Pushable } from "../../model/pushable.ts"
+import type { AppContext, PluginContext } from "../../model/plugin.ts"
 import { requireMigrated } from "../../postgres/migrate.ts"
+import type { Cron } from "./contract.ts"
 import { round } from "./fire.ts"
 import { migrations } from "./migrations.ts"
 import * as operations from "./operations.ts"
-import type { TicksOptions } from "./operations.ts"
-import { badSchedule, parseCron, type CronOptions, type ScheduleOptions, type TransactionOption } from "./options.ts"
-import { preview, type Preview, type PreviewOptions } from "./preview.ts"
+import { badSchedule, parseCron, type CronOptions, type Declared } from "./options.ts"
+import { preview } from "./preview.ts"
 import { removeTicks } from "./queries.ts"
 import { routes } from "./routes.ts"
-import type { Declared, Schedule, Tick } from "./schedule.ts"
-
-/** Schedules: what `cron()` returns, beside being a plugin. All times are the database's. */
-export interface Cron extends Plugin {
-  /**
-   * Makes a schedule, or changes the one of this key. The payload is checked now. A tick that is due, and that nobody has acted
-   * on, stays so when only something else than its times is changed.
-   *
-   * @throws MILLRACE_BAD_SCHEDULE, MILLRACE_BAD_NAME, MILLRACE_BAD_PAYLOAD and what else `push` throws.
-   */
-  schedule<Input, Result>(
-    definition: Pushable<Input, Result>,
-    payload: NoInfer<Input>,
-    options: ScheduleOptions & TransactionOption,
-  ): Promise<Schedule>
-  /** The same by the job's name alone, with the defaults that workers have announced; its schema sees the payload when it runs. */
-  scheduleByName(job: string, payload: unknown, options: ScheduleOptions & TransactionOption): Promise<Schedule>
-  /** Removes schedules with their history; jobs that they pushed stay. Returns the keys of those that were there. */
-  unschedule(keys: string | readonly string[], options?: TransactionOption): Promise<string[]>
-  /** All schedules, by key. */
-  list(options?: TransactionOption): Promise<Schedule[]>
-  /** Undefined: there is none of this key. */
-  get(key: string, options?: TransactionOption): Promise<Schedule | undefined>
-  /** It does not run until it is resumed. @throws MILLRACE_UNKNOWN_SCHEDULE. */
-  pause(key: string, options?: TransactionOption): Promise<Schedule>
-  /** It runs from its next tick on; those of the pause are not made up for. @throws MILLRACE_UNKNOWN_SCHEDULE. */
-  resume(key: string, options?: TransactionOption): Promise<Schedule>
-  /** Pushes its job now, paused or not, beside its ticks. Returns the job's id. @throws MILLRACE_UNKNOWN_SCHEDULE. */
-  runNow(key: string, options?: TransactionOption): Promise<string>
-  /** What came of its ticks, newest first. @throws MILLRACE_UNKNOWN_SCHEDULE. */
-  ticks(key: string, options?: TicksOptions): Promise<Tick[]>
-  /** The next runs of times that are not stored (yet). @throws MILLRACE_BAD_SCHEDULE. */
-  preview(options: PreviewOptions): Promise<Preview>
-  /** What a worker does when it starts: makes the schedules of the code so. Returns the keys that changed. */
-  sync(): Promise<{ stored: string[]; removed: string[] }>
-}
 
 /**
  * Jobs at times: cron expressions and intervals, stored in the database. Belongs to the app, whose workers fire the ticks; no tick
@@ -101,10 +64,11 @@ export function cron(given?: CronOptions): Cron {
 }
 
 export type { TicksOptions } from "./operations.ts"
-export type { CronOptions, ScheduleOptions } from "./options.ts"
+export type { CronOptions, Declared, ScheduleOptions } from "./options.ts"
 export type { Preview, PreviewedRun, PreviewOptions } from "./preview.ts"
 export { defineSchedule } from "./schedule.ts"
-export type { Declared, Schedule, Tick } from "./schedule.ts"
+export type { Schedule, Tick } from "./schedule.ts"
+export type { Cron } from "./contract.ts"
 
 function checkDeclared(schedules: readonly Declared[]): void {
   const seen = new Set<string>()

@@ -8,9 +8,15 @@ import { sendNotices } from "../../postgres/notify.ts"
 import { runAt } from "./due.ts"
 import { timingOf } from "./fire.ts"
 import { isoOf, nextDue } from "./occurrences.ts"
-import { parseSchedule, type ParsedSchedule, type ScheduleOptions, type TransactionOption } from "./options.ts"
+import {
+  parseSchedule,
+  type ParsedSchedule,
+  type Declared,
+  type ScheduleOptions,
+  type TransactionOption,
+} from "./options.ts"
 import * as queries from "./queries.ts"
-import { scheduleOf, unknownSchedule, type Declared, type Schedule, type Tick } from "./schedule.ts"
+import { scheduleOf, unknownSchedule, type Schedule, type Tick } from "./schedule.ts"
 import { pushesByName, pushesOf, storedOf, type Pushes } from "./stored.ts"
 
 /** What can be done with schedules, in a transaction of the caller's or in one of its own. */

@@ -13,7 +13,7 @@ import type { CallerTransaction } from "../../model/database.ts"
 import { failure } from "../../model/errors.ts"
 import type { PushOptions } from "../../model/job-options.ts"
 import { checkName } from "../../model/name.ts"
-import type { Declared } from "./schedule.ts"
+import type { Pushable } from "../../model/pushable.ts"
 import { nextDue, upcoming, type Timing } from "./occurrences.ts"
 import type { MissedPolicy } from "./due.ts"
 
@@ -114,6 +114,14 @@ export interface ParsedSchedule extends Timing {
   readonly grace: number
   readonly enabled: boolean | undefined
   readonly push: PushedWith | undefined
+}
+
+/** A schedule that the code declares: what `cron({ schedules: [ … ] })` takes. Made by `defineSchedule`. */
+export interface Declared {
+  readonly definition: Pushable<never, unknown>
+  readonly payload: unknown
+  /** Checked, with defaults. */
+  readonly schedule: ParsedSchedule
 }
 
 const example = 'schedule(report, payload, { key: "daily-report", cron: "0 9 * * *", zone: "Europe/Berlin" })'

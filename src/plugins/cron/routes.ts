@@ -1,7 +1,7 @@
 import { isMillraceError } from "../../lib/error.ts"
 import { failure } from "../../model/errors.ts"
 import type { PluginRoute } from "../../model/plugin.ts"
-import type { Cron } from "./index.ts"
+import type { Cron } from "./contract.ts"
 import { unknownSchedule } from "./schedule.ts"
 
 /** What the dashboard asks. Errors are { code, message }: 404 for a key that is not there, 400 for what was refused. */

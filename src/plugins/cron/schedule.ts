@@ -2,15 +2,7 @@ import { failure } from "../../model/errors.ts"
 import type { MissedPolicy } from "./due.ts"
 import type { Pushable } from "../../model/pushable.ts"
 import { describeTiming } from "./describe.ts"
-import { parseSchedule, type ParsedSchedule, type ScheduleOptions } from "./options.ts"
-
-/** A schedule that the code declares: what `cron({ schedules: [ … ] })` takes. Made by `defineSchedule`. */
-export interface Declared {
-  readonly definition: Pushable<never, unknown>
-  readonly payload: unknown
-  /** Checked, with defaults. */
-  readonly schedule: ParsedSchedule
-}
+import { parseSchedule, type Declared, type ScheduleOptions } from "./options.ts"
 
 /**
  * Declares a schedule in code, for `cron({ schedules: [ … ] })`.
