@@ -41,6 +41,7 @@ export type {
   PreviewOptions,
   Schedule,
   ScheduleOptions,
+  Synchronised as SchedulesSynchronised,
   Tick,
   TicksOptions,
 } from "./plugins/cron/index.ts"

@@ -1,4 +1,5 @@
-// Do jobs scheduled for later slow the claims of those that are ready? And how soon do many start that fall due together?
+// Do jobs scheduled for later slow the claims of those that are ready? How soon do many start that
+// fall due together? And how late are the ticks of schedules?
 import { median, percentile } from "../figures.ts"
 import type { pushDueTogether } from "../scheduled-jobs.ts"
 import type { Measurement, Run, Scenario } from "../scenario.ts"
@@ -10,10 +11,11 @@ const DUE = 10_000
 /** Enough to push them, and for the worker to be idle. */
 const AHEAD_SECONDS = 20
 const SERIES = 5
+const TICKING_SECONDS = 60
 
 export const scheduled: Scenario = {
   summary:
-    "claims of ready jobs beside 1,000,000 scheduled ones (claimRatio), and seconds until 10,000 of one second have started",
+    "claims of ready jobs beside 1,000,000 scheduled ones (claimRatio), seconds until 10,000 of one second have started, lateness of ticks",
   peers: false,
   rounds: 1,
   measure,
@@ -42,6 +44,14 @@ async function measure(run: Run): Promise<Measurement> {
       say(
         `${DUE} that fell due together: half started after ${due.half.toFixed(2)} s, all after ${due.all.toFixed(2)} s`,
       )
+      const late = await jobs.tickLateness(plain.url, plain.db, TICKING_SECONDS)
+      const tickLateMs = {
+        p50: median(late),
+        p99: percentile(late, 0.99),
+        most: percentile(late, 1),
+        ticks: late.length,
+      }
+      say(`${late.length} ticks fired: p50 ${tickLateMs.p50.toFixed(1)} ms late, p99 ${tickLateMs.p99.toFixed(1)} ms`)
       const figures = {
         scheduled: many,
         claimMs,
@@ -49,6 +59,7 @@ async function measure(run: Run): Promise<Measurement> {
         due: DUE,
         dueStartedSeconds: due.all,
         dueHalfStartedSeconds: due.half,
+        tickLateMs,
       }
       return { figures, versions: beside.versions, foreignLoad: null }
     }),

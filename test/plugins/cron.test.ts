@@ -116,8 +116,8 @@ test("the schedules of the code are added, changed and removed; those made at ru
   })
   const { addApp, schedules } = await withCron(first)
   await schedules.schedule(report, { day: "own" }, { key: "own", cron: "0 4 * * *" })
-  expect(await first.sync()).toEqual({ stored: ["a", "b", "c"], removed: [] })
-  expect(await first.sync()).toEqual({ stored: [], removed: [] })
+  expect(await first.sync()).toEqual({ stored: ["a", "b", "c"], removed: [], failed: {} })
+  expect(await first.sync()).toEqual({ stored: [], removed: [], failed: {} })
   await schedules.schedule(report, { day: "a" }, { key: "a", cron: "30 1 * * *" })
   await schedules.pause("b")
   const second = cron({
@@ -127,7 +127,7 @@ test("the schedules of the code are added, changed and removed; those made at ru
     ],
   })
   addApp({ plugins: [second] })
-  expect(await second.sync()).toEqual({ stored: ["b"], removed: ["c"] })
+  expect(await second.sync()).toEqual({ stored: ["b"], removed: ["c"], failed: {} })
   expect(
     (await second.list()).map(({ key, owner, cron: at, payload, enabled }) => [key, owner, at, payload, enabled]),
   ).toEqual([
@@ -143,6 +143,58 @@ test("a worker makes the schedules of the code so when it starts", async () => {
   const worker = await addWorker()
   await until(async () => (await plugin.get("beat")) !== undefined)
   expect(worker.health().plugins.find(({ name }) => name === "cron")).toMatchObject({ crashes: 0, problems: [] })
+})
+
+test("one schedule of the code that is refused, or is over, keeps no other from being made", async () => {
+  const plugin = cron({
+    schedules: [
+      defineSchedule(report, { day: 1 } as never, { key: "refused", cron: "@daily" }),
+      defineSchedule(report, { day: "x" }, { key: "over", cron: "@daily", end: "2020-01-01" }),
+      defineSchedule(report, { day: "x" }, { key: "fine", cron: "@daily" }),
+    ],
+  })
+  const { addWorker } = await withCron(plugin)
+  const worker = await addWorker()
+  await until(async () => (await plugin.list()).length === 2)
+  const [fine, over] = await plugin.list()
+  expect([fine!.key, over!.key, over!.nextAt]).toEqual(["fine", "over", undefined])
+  await until(() => worker.health().plugins.find(({ name }) => name === "cron")!.state === "running")
+  expect(worker.health().plugins.find(({ name }) => name === "cron")!.problems).toEqual([
+    expect.stringMatching(/^schedule "refused" of the code is refused: .*day/) as string,
+  ])
+})
+
+test("a tick whose unique key somebody holds open waits a second and is no problem", async () => {
+  const keyed = defineJob<null>({ name: "keyed", uniqueKey: () => "one" })
+  const { app, sql, schedules, addWorker, url } = await withCron()
+  const { default: pg } = await import("pg")
+  const client = new pg.Client(url)
+  await client.connect()
+  onTestFinished(() => client.end())
+  await schedules.schedule(keyed, null, { key: "keyed", cron: "@yearly" })
+  await client.query("begin")
+  await app.push(keyed, null, { tx: client })
+  const [before] = await sql<{ version: string }>("select version from $schema.schedules")
+  await sql("update $schema.schedules set next_at = date_trunc('year', now()), run_at = now()")
+  await addWorker()
+  await until(
+    async () => (await sql<{ version: string }>("select version from $schema.schedules"))[0]!.version > before!.version,
+  )
+  expect((await schedules.get("keyed"))!.problem).toBeUndefined()
+  await client.query("rollback")
+  await until(async () => (await schedules.ticks("keyed"))[0]?.outcome === "pushed")
+})
+
+test("the plugin's tables can be removed and made again", async () => {
+  const { app, sql, schedules } = await withCron()
+  await schedules.schedule(report, { day: "x" }, daily)
+  const { names } = await import("../../src/postgres/sql.ts")
+  const [{ s } = { s: "" }] = await sql<{ s: string }>("select '$schema' as s")
+  for (const statement of cron().migrations![0]!.down(names(s))) await sql(statement)
+  await sql("delete from $schema.migrations where component = 'cron'")
+  expect(await rejection(schedules.list())).toMatchObject({ code: "MILLRACE_NOT_MIGRATED" })
+  await app.migrate()
+  expect(await schedules.list()).toEqual([])
 })
 
 test("storing a schedule again keeps a tick that is due, unless its times change", async () => {

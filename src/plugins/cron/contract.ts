@@ -1,6 +1,6 @@
 import type { Plugin } from "../../model/plugin.ts"
 import type { Pushable } from "../../model/pushable.ts"
-import type { TicksOptions } from "./operations.ts"
+import type { Synchronised, TicksOptions } from "./operations.ts"
 import type { ScheduleOptions, TransactionOption } from "./options.ts"
 import type { Preview, PreviewOptions } from "./preview.ts"
 import type { Schedule, Tick } from "./schedule.ts"
@@ -36,6 +36,6 @@ export interface Cron extends Plugin {
   ticks(key: string, options?: TicksOptions): Promise<Tick[]>
   /** The next runs of times that are not stored (yet). @throws MILLRACE_BAD_SCHEDULE. */
   preview(options: PreviewOptions): Promise<Preview>
-  /** What a worker does when it starts: makes the schedules of the code so. Returns the keys that changed. */
-  sync(): Promise<{ stored: string[]; removed: string[] }>
+  /** What a worker does when it starts: makes the schedules of the code so. One that cannot be does not keep the others from it. */
+  sync(): Promise<Synchronised>
 }

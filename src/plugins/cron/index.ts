@@ -26,11 +26,20 @@ export function cron(given?: CronOptions): Cron {
   if (schedules) checkDeclared(schedules)
   let home: AppContext | undefined
   let problems: readonly string[] = []
+  let undeclared: readonly string[] = []
   const app = (): AppContext => {
     if (home) return home
     throw failure("MILLRACE_NO_APP", "These schedules belong to no app yet: new Millrace({ plugins: [schedules] }).")
   }
-  const sync = async () => (schedules ? operations.sync(app(), schedules, owner) : { stored: [], removed: [] })
+  const sync = async () => {
+    if (!schedules) return { stored: [], removed: [], failed: {} }
+    const done = await operations.sync(app(), schedules, owner)
+    undeclared = Object.entries(done.failed).map(
+      ([key, problem]) => `schedule "${key}" of the code is refused: ${problem}`,
+    )
+    for (const text of undeclared) app().log.error(text)
+    return done
+  }
   const cronPlugin: Cron = {
     name: "cron",
     tables: ["schedules", "schedule_ticks"],
@@ -44,7 +53,7 @@ export function cron(given?: CronOptions): Cron {
       fireAll(ctx, signal, every, (found) => {
         problems = Object.entries(found).map(([key, problem]) => `schedule "${key}" cannot run: ${problem}`)
       }),
-    problems: () => problems,
+    problems: () => [...undeclared, ...problems],
     cleanup: ({ db, names }) => removeTicks(db, names, keep, 10_000),
     routes: routes(() => cronPlugin),
     sync,
@@ -63,7 +72,7 @@ export function cron(given?: CronOptions): Cron {
   return cronPlugin
 }
 
-export type { TicksOptions } from "./operations.ts"
+export type { Synchronised, TicksOptions } from "./operations.ts"
 export type { CronOptions, Declared, ScheduleOptions } from "./options.ts"
 export type { Preview, PreviewedRun, PreviewOptions } from "./preview.ts"
 export { defineSchedule } from "./schedule.ts"

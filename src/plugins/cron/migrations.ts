@@ -114,7 +114,7 @@ returns table (key text, at timestamptz, outcome text, job uuid, problem text) l
 declare
   v_plan jsonb; v_tick jsonb; v_row ${s}.schedules; v_job uuid; v_outcome text; v_reason text; v_at timestamptz;
   v_now timestamptz := ${s}.schedule_clock_1();
-  v_done jsonb;
+  v_done jsonb; v_passing boolean;
 begin
   for v_plan in select value from jsonb_array_elements(p_plans) order by value ->> 'key' loop
     begin
@@ -159,10 +159,14 @@ begin
       return query select v_row.key, d.at, d.outcome, d.job, null::text
         from jsonb_to_recordset(case v_done when '[]' then '[{}]' else v_done end) as d(at timestamptz, outcome text, job uuid);
     exception when others then
-      -- It stays where it is, and is tried again: whatever is wrong may be put right meanwhile.
-      update ${s}.schedules s set problem = left(sqlerrm, 1000), run_at = v_now + interval '1 minute', version = s.version + 1
+      -- It stays where it is, and is tried again: soon when others were only in the way, else in a minute, since whatever is
+      -- wrong may be put right meanwhile.
+      v_passing := sqlstate like '40%' or sqlstate in ('55P03', '57014');
+      update ${s}.schedules s set problem = case when not v_passing then left(sqlerrm, 1000) end, version = s.version + 1,
+        run_at = v_now + case when v_passing then interval '1 second' else interval '1 minute' end
       where s.key = v_plan ->> 'key' and s.version = (v_plan ->> 'version')::bigint;
-      return query select v_plan ->> 'key', null::timestamptz, null::text, null::uuid, left(sqlerrm, 1000);
+      return query select v_plan ->> 'key', null::timestamptz, null::text, null::uuid,
+        case when not v_passing then left(sqlerrm, 1000) end;
     end;
   end loop;
 end

@@ -1,3 +1,4 @@
+import { describe } from "../../lib/error.ts"
 import { uuidv7 } from "../../lib/uuid.ts"
 import type { Connection } from "../../model/database.ts"
 import { failure } from "../../model/errors.ts"
@@ -17,7 +18,7 @@ import {
 } from "./options.ts"
 import * as queries from "./queries.ts"
 import { scheduleOf, unknownSchedule, type Schedule, type Tick } from "./schedule.ts"
-import { pushesByName, pushesOf, storedOf, type Pushes } from "./stored.ts"
+import { checkNow, pushesByName, pushesOf, storedOf, type Pushes } from "./stored.ts"
 
 /** What can be done with schedules, in a transaction of the caller's or in one of its own. */
 
@@ -46,7 +47,10 @@ async function store(
   pushes: Pushes,
   owner?: string,
 ): Promise<Schedule | undefined> {
-  const stored = storedOf(schedule, pushes, await queries.readClock(tx, app.names))
+  const now = await queries.readClock(tx, app.names)
+  // What the code declares may come to its end while the code stays as it is.
+  if (owner === undefined) checkNow(schedule, now)
+  const stored = storedOf(schedule, pushes, now)
   const row = await queries.store(tx, app.names, stored, pushes.kind, pushes.payload, owner)
   if (row) await tell(app, tx, [row.key], "stored")
   return row && scheduleOf(row)
@@ -78,32 +82,36 @@ export async function scheduleByName(
   })
 }
 
-/** Makes the database say what the code says: added, changed, and those of this owner that are gone. Returns the changed keys. */
-export async function sync(
-  app: AppContext,
-  declared: readonly Declared[],
-  owner: string,
-): Promise<{ stored: string[]; removed: string[] }> {
-  const wanted = await Promise.all(
-    declared.map(async ({ definition, payload, schedule: parsed }) => {
-      return { parsed, pushes: await pushesOf(definition, payload, parsed, app.config.maxPayload) }
-    }),
-  )
+export interface Synchronised {
+  /** Keys that were added or changed. */
+  readonly stored: readonly string[]
+  readonly removed: readonly string[]
+  /** Those that stay as they were, with the reason. */
+  readonly failed: Readonly<Record<string, string>>
+}
+
+/** Makes the database say what the code says: added, changed, and those of this owner that are gone. */
+export async function sync(app: AppContext, declared: readonly Declared[], owner: string): Promise<Synchronised> {
+  const failed: Record<string, string> = {}
+  const wanted: { parsed: ParsedSchedule; pushes: Pushes }[] = []
+  for (const { definition, payload, schedule: parsed } of declared) {
+    try {
+      wanted.push({ parsed, pushes: await pushesOf(definition, payload, parsed, app.config.maxPayload) })
+    } catch (error) {
+      failed[parsed.key] = describe(error) // the others are made so all the same
+    }
+  }
   // In one order everywhere, or two workers that start would wait for each other.
   wanted.sort((a, b) => (a.parsed.key < b.parsed.key ? -1 : 1))
+  const keys = declared.map(({ schedule: { key } }) => key)
   return app.db.transaction(async (tx) => {
     const stored: string[] = []
     for (const { parsed, pushes } of wanted) {
       if (await store(app, tx, parsed, pushes, owner)) stored.push(parsed.key)
     }
-    const removed = await queries.removeOthers(
-      tx,
-      app.names,
-      owner,
-      wanted.map(({ parsed }) => parsed.key),
-    )
+    const removed = await queries.removeOthers(tx, app.names, owner, keys)
     await tell(app, tx, removed, "removed")
-    return { stored, removed }
+    return { stored, removed, failed }
   })
 }
 

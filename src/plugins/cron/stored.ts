@@ -21,14 +21,9 @@ export interface Pushes {
   readonly payload: string
 }
 
-/** The schedule as a row, with its next tick after `now`. @throws MILLRACE_BAD_SCHEDULE. */
+/** The schedule as a row, with its next tick after `now`; without one when its end is over. */
 export function storedOf(schedule: ParsedSchedule, { job, queue }: Pushes, now: number): Stored {
-  checkJitter(schedule, now)
   const next = nextDue(schedule, now)
-  if (next === undefined) {
-    const text = `schedule "${schedule.key}" would never run: its end (${isoOf(schedule.end)}) is over, by the database's clock. Give it a later end, or none.`
-    throw failure("MILLRACE_BAD_SCHEDULE", text)
-  }
   return {
     key: schedule.key,
     job,
@@ -47,6 +42,14 @@ export function storedOf(schedule: ParsedSchedule, { job, queue }: Pushes, now: 
     next_at: isoOf(next),
     run_at: isoOf(runAt(schedule, next)),
   }
+}
+
+/** @throws MILLRACE_BAD_SCHEDULE for what has no sense from now on. */
+export function checkNow(schedule: ParsedSchedule, now: number): void {
+  checkJitter(schedule, now)
+  if (nextDue(schedule, now) !== undefined) return
+  const text = `schedule "${schedule.key}" would never run: its end (${isoOf(schedule.end)}) is over, by the database's clock. Give it a later end, or none.`
+  throw failure("MILLRACE_BAD_SCHEDULE", text)
 }
 
 /**
