@@ -48,6 +48,7 @@ const tables = ({ schema: s }: PluginNames): string[] => [
   constraint schedules_timing check (num_nonnulls(cron, every_ms) = 1)
 )`,
   `create index schedules_due on ${s}.schedules (run_at, key) where paused_at is null and run_at is not null`,
+  `create index schedules_problem on ${s}.schedules (key) where problem is not null`,
   `create table ${s}.schedule_ticks (
   key      text not null references ${s}.schedules on update cascade on delete cascade,
   at       timestamptz not null,                       -- when it was due, not when it was fired

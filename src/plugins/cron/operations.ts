@@ -18,7 +18,7 @@ import {
 } from "./options.ts"
 import * as queries from "./queries.ts"
 import { scheduleOf, unknownSchedule, type Schedule, type Tick } from "./schedule.ts"
-import { checkNow, pushesByName, pushesOf, storedOf, type Pushes } from "./stored.ts"
+import { checkNotOver, pushesByName, pushesOf, storedOf, type Pushes } from "./stored.ts"
 
 /** What can be done with schedules, in a transaction of the caller's or in one of its own. */
 
@@ -28,7 +28,14 @@ const within = <T>(
   app: AppContext,
   given: TransactionOption | undefined,
   run: (tx: Connection) => Promise<T>,
-): Promise<T> => (given?.tx ? run(fromTransaction(given.tx)) : app.db.transaction(run))
+): Promise<T> => (given?.tx ? run(fromTransaction(given.tx)) : inOwn(app, run))
+
+/** A process that is frozen in the middle of it must not keep schedules from running for long. */
+const inOwn = <T>(app: AppContext, run: (tx: Connection) => Promise<T>): Promise<T> =>
+  app.db.transaction(async (tx) => {
+    await tx.query("set local idle_in_transaction_session_timeout = '10s'")
+    return run(tx)
+  })
 
 /** Tells every process, this one too, once the change is committed: workers look at their clocks again. */
 async function tell(app: AppContext, tx: Connection, keys: readonly string[], change: Change): Promise<void> {
@@ -49,7 +56,7 @@ async function store(
 ): Promise<Schedule | undefined> {
   const now = await queries.readClock(tx, app.names)
   // What the code declares may come to its end while the code stays as it is.
-  if (owner === undefined) checkNow(schedule, now)
+  if (owner === undefined) checkNotOver(schedule, now)
   const stored = storedOf(schedule, pushes, now)
   const row = await queries.store(tx, app.names, stored, pushes.kind, pushes.payload, owner)
   if (row) await tell(app, tx, [row.key], "stored")
@@ -104,7 +111,7 @@ export async function sync(app: AppContext, declared: readonly Declared[], owner
   // In one order everywhere, or two workers that start would wait for each other.
   wanted.sort((a, b) => (a.parsed.key < b.parsed.key ? -1 : 1))
   const keys = declared.map(({ schedule: { key } }) => key)
-  return app.db.transaction(async (tx) => {
+  return inOwn(app, async (tx) => {
     const stored: string[] = []
     for (const { parsed, pushes } of wanted) {
       if (await store(app, tx, parsed, pushes, owner)) stored.push(parsed.key)

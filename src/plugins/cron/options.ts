@@ -140,7 +140,9 @@ export function parseSchedule(given: ScheduleOptions): ParsedSchedule {
     const text = `schedule: missed: "all" gives every tick its job, which overlap: "${overlap}" would take away again. Use { missed: "all", overlap: "allow" }.`
     throw badSchedule(text)
   }
-  return { ...options, ...timingOf(options), key: checkName("schedule.key", options.key), overlap }
+  const parsed = { ...options, ...timingOf(options), key: checkName("schedule.key", options.key), overlap }
+  checkJitter(parsed)
+  return parsed
 }
 
 /** @throws what `parseSchedule` throws about times. */
@@ -196,11 +198,12 @@ function checkFires(given: Timing): void {
     )
 }
 
-/** @throws MILLRACE_BAD_SCHEDULE when a run could be put off beyond the next one. */
-export function checkJitter({ jitter, ...timing }: ParsedSchedule, now: number): void {
-  const [first, second] = upcoming(timing, now, 2)
-  if (first === undefined || second === undefined || jitter < second - first) return
-  const text = `schedule: a jitter of ${jitter} ms would put a run off beyond the next one, ${second - first} ms later. Use less, as in { every: "10m", jitter: "1m" }.`
+function checkJitter({ jitter, ...given }: ParsedSchedule): void {
+  if (jitter === 0) return
+  const runs = upcoming(given, (given.start ?? someDay) - 1, 10)
+  const shortest = Math.min(...runs.slice(1).map((at, index) => at - runs[index]!))
+  if (jitter < shortest) return
+  const text = `schedule: a jitter of ${jitter} ms would put a run off beyond the next one, ${shortest} ms later. Use less, as in { every: "10m", jitter: "1m" }.`
   throw badSchedule(text)
 }
 

@@ -139,7 +139,8 @@ export async function store(
        grace_ms bigint, enabled boolean, next_at timestamptz, run_at timestamptz)
      on conflict (key) do update set (${details}) = (${details.replaceAll(/(\w+)/g, "excluded.$1")}),
        next_at = case when ${sameTiming} then s.next_at else excluded.next_at end,
-       run_at = case when ${sameTiming} and s.jitter_ms = excluded.jitter_ms then s.run_at else excluded.run_at end,
+       run_at = case when ${sameTiming} and s.problem is not null then ${names.of("schedule_clock_1")}()
+         when ${sameTiming} and s.jitter_ms = excluded.jitter_ms then s.run_at else excluded.run_at end,
        paused_at = case when $6::boolean is null then s.paused_at when $6 then null else coalesce(s.paused_at, excluded.paused_at) end,
        kind = excluded.kind, payload = excluded.payload, owner = coalesce(excluded.owner, s.owner),
        declared = coalesce(excluded.declared, s.declared), problem = null, version = s.version + 1, updated_at = now()
@@ -150,7 +151,7 @@ export async function store(
   return rows[0]?.row
 }
 
-const sameTiming = `s.paused_at is null and s.problem is null
+const sameTiming = `s.paused_at is null
   and (${timing.replaceAll(/(\w+)/g, "s.$1")}) is not distinct from (${timing.replaceAll(/(\w+)/g, "excluded.$1")})`
 
 /** All of them, or those of these keys, by key. */

@@ -8,7 +8,7 @@ import type { AnyDefinition } from "../../model/pushable.ts"
 import { sqlState } from "../../postgres/sqlstate.ts"
 import { runAt } from "./due.ts"
 import { isoOf, nextDue } from "./occurrences.ts"
-import { checkJitter, type ParsedSchedule } from "./options.ts"
+import type { ParsedSchedule } from "./options.ts"
 import { announcedKind, type Stored } from "./queries.ts"
 
 /** What a schedule's ticks push, made when it is stored, so that whoever fires them needs no definition. */
@@ -44,9 +44,8 @@ export function storedOf(schedule: ParsedSchedule, { job, queue }: Pushes, now: 
   }
 }
 
-/** @throws MILLRACE_BAD_SCHEDULE for what has no sense from now on. */
-export function checkNow(schedule: ParsedSchedule, now: number): void {
-  checkJitter(schedule, now)
+/** @throws MILLRACE_BAD_SCHEDULE when its end is over. */
+export function checkNotOver(schedule: ParsedSchedule, now: number): void {
   if (nextDue(schedule, now) !== undefined) return
   const text = `schedule "${schedule.key}" would never run: its end (${isoOf(schedule.end)}) is over, by the database's clock. Give it a later end, or none.`
   throw failure("MILLRACE_BAD_SCHEDULE", text)

@@ -113,10 +113,14 @@ export function triggers(): Triggers {
   }
 }
 
-/** Whoever uses the table for long is not waited for without end, since everybody else would wait behind us. */
+/**
+ * Whoever uses the table for long is not waited for without end, since everybody else would wait behind us; nor would they wait for
+ * a process that is frozen in the middle of it.
+ */
 const inOwn = <T>(app: AppContext, run: (tx: Connection) => Promise<T>): Promise<T> =>
   app.db.transaction(async (tx) => {
     await tx.query("set local lock_timeout = '5s'")
+    await tx.query("set local idle_in_transaction_session_timeout = '10s'")
     return run(tx)
   })
 
