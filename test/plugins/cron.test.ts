@@ -1,5 +1,5 @@
 import { cron, defineJob, defineSchedule, type Cron, type ScheduleOptions } from "millrace"
-import type { Plugin } from "millrace/worker"
+import { leadership, type Plugin } from "millrace/worker"
 import { expect, onTestFinished, test } from "vitest"
 import { z } from "zod"
 import { rejection } from "../support/app.ts"
@@ -89,6 +89,30 @@ test("a tick pushes its job, once for all workers, and both are in the history",
   expect(seen[0]).toEqual([{ n: 1 }, { key: "beat", at: expect.stringMatching(/:\d\d\.000Z$/) as string }])
   const { lastAt, lastJob, nextAt } = (await schedules.get("beat"))!
   expect([lastAt, lastJob, nextAt]).toEqual([ticks[0]!.at, ticks[0]!.job, undefined])
+})
+
+test("workers that all believe to lead, without notifications, push one job per tick", async () => {
+  const plugin = cron({ every: "200ms" })
+  const { addWorker } = await startApp({ worker: false, app: { plugins: [plugin], notifications: false } })
+  await plugin.schedule(beat, undefined, { key: "beat", every: "1s", missed: "all" })
+  await Promise.all([1, 2, 3].map(() => addWorker({ plugins: [leadership({ mode: "always" })] })))
+  await until(async () => (await plugin.ticks("beat")).length >= 3)
+  await plugin.pause("beat")
+  const ticks = await plugin.ticks("beat", { limit: 1_000 })
+  expect(new Set(ticks.map(({ job }) => job)).size).toBe(ticks.length)
+  const gaps = ticks.slice(1).map(({ at }, index) => ticks[index]!.at.getTime() - at.getTime())
+  expect(new Set(gaps)).toEqual(new Set([1_000]))
+})
+
+test("a schedule whose end has come has nothing next", async () => {
+  const { schedules, addWorker, sql } = await withCron()
+  const [{ end } = { end: new Date() }] = await sql<{ end: Date }>(
+    "select date_trunc('second', now()) + interval '2 s' as end",
+  )
+  await schedules.schedule(beat, undefined, { key: "beat", every: "1s", end, missed: "all" })
+  await addWorker()
+  await until(async () => (await schedules.get("beat"))!.nextAt === undefined)
+  expect((await schedules.get("beat"))!.lastAt).toEqual(end)
 })
 
 test("a paused schedule does not run; a resumed one does not make up for the pause; run now works either way", async () => {

@@ -181,6 +181,29 @@ test("a unique key made by SQL pushes one job for as long as it is unfinished", 
   expect(await payloads()).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }])
 })
 
+test("a row whose key is null pushes a job without one", async () => {
+  const { on, sql, users, payloads } = await withUsers()
+  await on(["insert"], { payload: ["id"], uniqueKey: "new.email" })
+  await sql(`insert into ${users} values (1, 'a'), (2, null), (3, 'a'), (4, null)`)
+  expect(await payloads()).toEqual([{ id: 1 }, { id: 2 }, { id: 4 }])
+})
+
+test("a table with a name that needs quotes, in another schema, that is renamed later", async () => {
+  const { pushes, sql, schema, payloads } = await withUsers()
+  await sql(`create schema "Other ${schema}"`)
+  await sql(`create table "Other ${schema}"."user" ("Full Name" text, "it's" integer)`)
+  const options = { name: "odd", payload: { name: "Full Name", n: "it's" } } as const
+  await pushes.on(`"Other ${schema}"."user"`, ["insert"], changed, options)
+  const next = await pushes.on(`"Other ${schema}"."user"`, ["insert"], changed, { ...options, when: `new."it's" > 1` })
+  expect(next.table).toBe(`"Other ${schema}"."user"`)
+  await sql(`alter table "Other ${schema}"."user" rename to people`)
+  await sql(`insert into "Other ${schema}".people values ('Ada', 1), ('Grace', 2)`)
+  expect(await payloads()).toEqual([{ name: "Grace", n: 2 }])
+  expect((await pushes.list())[0]!.table).toBe(`"Other ${schema}".people`)
+  await sql(`drop table "Other ${schema}".people`)
+  expect((await pushes.list())[0]!.installed).toEqual([])
+})
+
 test("whoever may write to the table needs no right on ours", async () => {
   const { on, sql, users, url, payloads, schema } = await withUsers()
   await on(["insert"], { payload: ["id"] })

@@ -48,15 +48,18 @@ declare
   v_kind jsonb := p_trigger.kind || jsonb_build_object('n', 0, 'meta', coalesce(p_trigger.kind -> 'meta', '{}')
     || jsonb_build_object('trigger', jsonb_build_object('name', p_trigger.name, 'event', p_event, 'table', p_trigger.relation)));
   v_ids uuid[] := ${s}.uuids_1(p_count);
-  v_kinds json; v_missing integer;
+  v_kinds json; v_missing integer; v_keyed uuid[];
 begin
   if p_keys is null then
     perform ${s}.push_1(v_ids, array_fill(0, array[p_count]), p_payloads, json_build_array(v_kind), false);
   else
     select json_agg(v_kind || jsonb_build_object('n', k.i - 1, 'unique_key', 'g|' || k.key) order by k.i) into v_kinds
     from json_array_elements_text(p_keys) with ordinality as k(key, i);
+    select array_agg(v_ids[k.i]) into v_keyed
+    from json_array_elements_text(p_keys) with ordinality as k(key, i) where k.key is not null;
+    -- A holder that finishes while it is looked up makes another round.
     for round in 1..20 loop
-      select count(*) filter (where u.existing is null) into v_missing
+      select count(*) filter (where u.existing is null and u.id = any(v_keyed)) into v_missing
       from ${s}.push_unique_1(v_ids, array(select i - 1 from generate_series(1, p_count) i), p_payloads, v_kinds, round > 1) u;
       exit when v_missing = 0;
     end loop;

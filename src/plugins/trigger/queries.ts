@@ -8,6 +8,8 @@ import { bodyOf, transitionTables, type TriggerEvent, type TriggerSpec } from ".
 export interface Relation {
   /** Quoted, with its schema. */
   readonly quoted: string
+  /** The same, quoted only where it must be. */
+  readonly plain: string
   readonly schema: string
   readonly name: string
   readonly kind: string
@@ -16,8 +18,8 @@ export interface Relation {
 
 /** The table of this name, as the connection's search_path finds it; undefined: there is none. */
 export async function relationOf(db: Connection, table: string): Promise<Relation | undefined> {
-  const { rows } = await db.query<{ schema: string; name: string; kind: string; columns: string[] | null }>(
-    `select n.nspname as schema, c.relname as name, c.relkind as kind,
+  const { rows } = await db.query<Omit<Relation, "quoted" | "columns"> & { columns: string[] | null }>(
+    `select n.nspname as schema, c.relname as name, c.relkind as kind, format('%I.%I', n.nspname, c.relname) as plain,
        (select json_agg(a.attname order by a.attnum) from pg_attribute a
         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
      from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = to_regclass($1)`,
@@ -115,10 +117,10 @@ export async function install(
      set search_path = pg_catalog, pg_temp as $millrace$\n${source}\n$millrace$`,
   )
   await tx.query(`revoke all on function ${called}() from public`)
-  const there = before?.installed.filter(({ table }) => table === plainName(relation)) ?? []
+  const there = before?.installed.filter(({ table }) => table === relation.plain) ?? []
   const wanted = spec.events.map((event) => [event, triggerName(names, name, event)] as const)
   for (const { table, trigger: old } of before?.installed ?? []) {
-    if (table !== plainName(relation) || !wanted.some(([, own]) => own === old))
+    if (table !== relation.plain || !wanted.some(([, own]) => own === old))
       await tx.query(`drop trigger if exists ${quoteForeign(old)} on ${table}`)
   }
   for (const [event, own] of wanted) {
@@ -129,10 +131,6 @@ export async function install(
     )
   }
 }
-
-/** As `format('%I.%I')` writes it: quoted only where it must be. */
-const plainName = ({ schema, name }: Relation): string =>
-  [schema, name].map((one) => (/^[a-z_][a-z0-9_]*$/.test(one) ? one : quoteForeign(one))).join(".")
 
 /** At most 63 characters; says whose it is when a table is looked at. */
 const triggerName = (names: PluginNames, name: string, event: TriggerEvent): string =>
