@@ -12,7 +12,7 @@ import type { ScheduleRow } from "./schedule.ts"
  */
 
 /** Schedules in one statement. */
-const atOnce = 50
+const atOnce = 100
 /** What is due and cannot be acted on now (somebody edits its row) is tried again so soon, ms. */
 const lockedPause = 100
 
