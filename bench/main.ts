@@ -17,6 +17,7 @@ import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
 import { observability } from "./scenarios/observability.ts"
+import { scheduled } from "./scenarios/scheduled.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
 import { startServer, type Server } from "./server.ts"
@@ -34,6 +35,7 @@ const scenarios: Record<string, Scenario> = {
   executors,
   limits,
   observability,
+  scheduled,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

@@ -35,3 +35,19 @@ export type { BulkOptions, BulkProgress, BulkReport, Refusal } from "./client/bu
 export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
+export { cron, defineSchedule } from "./plugins/cron/index.ts"
+export type {
+  Cron,
+  CronOptions,
+  Declared as DeclaredSchedule,
+  Preview as SchedulePreview,
+  PreviewedRun,
+  PreviewOptions,
+  Schedule,
+  ScheduleOptions,
+  Synchronised as SchedulesSynchronised,
+  Tick,
+  TicksOptions,
+} from "./plugins/cron/index.ts"
+export { triggers } from "./plugins/trigger/index.ts"
+export type { MappedValue, Trigger, TriggerEvent, TriggerOptions, Triggers } from "./plugins/trigger/index.ts"

@@ -60,6 +60,11 @@ import { alerts, defaultRules, email, webhook, type Alerts, type ErrorGroups } f
 declare const url: string
 `,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/schedules.md": 'import { cron } from "millrace"\nconst schedules = cron()\n',
+  "docs/triggers.md": `import { defineJob, triggers } from "millrace"
+const welcome = defineJob<{ userId: number; mail: string }>({ name: "welcome" })
+const pushes = triggers()
+`,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

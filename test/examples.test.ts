@@ -65,6 +65,16 @@ const expected: Record<string, string> = {
     "",
   ].join("\n"),
   "guide-plugin": "[ { queue: 'default', waiting: 2 } ]\n",
+  schedules: [
+    "every day at 02:30, Europe/Berlin",
+    "2027-03-27T02:30:00+01:00",
+    "2027-03-28T03:00:00+02:00",
+    "2027-03-29T02:30:00+02:00",
+    "a beat, of schedule heart",
+    "[ 'digest: code', 'heart: made at run time' ]",
+    "",
+  ].join("\n"),
+  triggers: "2 triggers\n[ 'ada@example.com', 'ada@example.org', 'grace@example.org' ]\n",
   "quick-start": "hello Ada, attempt 1\n",
   metrics:
     "mail.sent { provider: 'x' } 3\njobs.ended { name: 'greet', queue: 'default', outcome: 'succeeded' } 3\n200 true 200 millrace_jobs_ended_total 3\n",

@@ -19,8 +19,10 @@ export const errorCodes = {
   MILLRACE_BAD_PLUGIN: "A plugin is not one, or plugins do not fit together.",
   MILLRACE_BAD_RESULT: "A handler's result was refused by the job definition's schema.",
   MILLRACE_BAD_RULE: "A rule or filter names an unknown field, or compares it with a value of the wrong type.",
+  MILLRACE_BAD_SCHEDULE: "A schedule cannot be read, would never run, or says two things that do not go together.",
   MILLRACE_BAD_SCHEMA: "The database schema's name is not usable.",
   MILLRACE_BAD_TRANSACTION: "The `tx` option is not a client with an open transaction.",
+  MILLRACE_BAD_TRIGGER: "A trigger names a table, column or condition that the database does not accept.",
   MILLRACE_BAD_VERSION: "The schema version asked for, or found, is unknown to this release.",
   MILLRACE_CANCELLED: "The job was cancelled.",
   MILLRACE_CLOSED: "The app was closed.",
@@ -63,6 +65,8 @@ export const errorCodes = {
   MILLRACE_UNKNOWN_OPTION: "An option's name is not known.",
   MILLRACE_UNKNOWN_PLUGIN: "There is no plugin of this name.",
   MILLRACE_UNKNOWN_QUEUE: "There is no queue of this name.",
+  MILLRACE_UNKNOWN_SCHEDULE: "There is no schedule of this key.",
+  MILLRACE_UNKNOWN_TRIGGER: "There is no trigger of this name.",
   MILLRACE_WORKER_ID_TAKEN: "A live worker already has this id.",
 } as const
 

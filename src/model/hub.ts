@@ -43,6 +43,18 @@ export interface HubEvents {
   }
   "plugin.stopped": { readonly plugin: string; readonly worker: string }
   "pruner.removed": { readonly jobs: number; readonly partitions: readonly string[]; readonly cleaned: number }
+  /** A schedule was made, changed, paused, resumed or removed. */
+  "schedule.changed": { readonly key: string; readonly change: "stored" | "paused" | "resumed" | "removed" }
+  /** A tick came to this, on this worker. */
+  "schedule.fired": {
+    readonly key: string
+    readonly at: string
+    readonly outcome: "pushed" | "duplicate" | "skipped" | "missed"
+    readonly job: string | undefined
+    readonly worker: string
+  }
+  /** A schedule cannot run as it stands in the database; the others can. */
+  "schedule.failed": { readonly key: string; readonly error: string; readonly worker: string }
   "recovery.recovered": { readonly jobs: number; readonly failed: number; readonly workers: readonly string[] }
 }
 

@@ -7,4 +7,6 @@ export interface PluginHealth {
   /** In a row. */
   readonly crashes: number
   readonly error: string | undefined
+  /** What it says is wrong, though it runs. */
+  readonly problems: readonly string[]
 }

@@ -206,6 +206,8 @@ export interface Plugin {
   readonly routes?: readonly PluginRoute[]
   /** Of jobs that the plugin itself pushes: every worker with the plugin runs them. */
   readonly handlers?: readonly Handler[]
+  /** What is wrong without being its own failure, for health: one sentence each. */
+  problems?(): readonly string[]
 }
 
 /**
@@ -250,6 +252,7 @@ function checkPlugin(plugin: Plugin): void {
     "claimed",
     "drained",
     "cleanup",
+    "problems",
   ] as const) {
     if (plugin[hook] !== undefined && typeof plugin[hook] !== "function") {
       throw badPlugin(`plugin "${name}": ${hook} must be a function, not ${quote(plugin[hook])}.`)
