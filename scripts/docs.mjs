@@ -28,6 +28,7 @@ const sections = [
   ["pruner(…)", "plugins/pruner/index.js", "prunerOptions"],
   ["retryPolicies(…)", "plugins/retry/index.js", "retryOptions"],
   ["sentry(…)", "plugins/sentry/index.js", "sentryOptions"],
+  ["flows(…)", "plugins/flow/index.js", "flowOptions"],
   ["reprioritize(…)", "plugins/reprioritize/index.js", "reprioritizeOptions"],
 ]
 

@@ -31,3 +31,27 @@ export type { BulkOptions, BulkProgress, BulkReport, Refusal } from "./client/bu
 export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
+export { defineFlow, flows } from "./plugins/flow/index.ts"
+export type {
+  DefinedFlow,
+  Flow,
+  FlowDefinition,
+  FlowFunction,
+  FlowJob,
+  FlowListOptions,
+  FlowOptions,
+  FlowPage,
+  FlowPushOptions,
+  FlowRecord,
+  FlowsPlugin,
+  FlowState,
+  FlowStepRecord,
+  FlowSummary,
+  ResumeOptions,
+  SignalOptions,
+  StepOptions,
+  StepRetry,
+  StepRun,
+  Stored,
+  WaitForOptions,
+} from "./plugins/flow/index.ts"

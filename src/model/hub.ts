@@ -22,6 +22,8 @@ export interface HubEvents {
   "job.retrying": JobEventBody
   "job.cancelled": JobEventBody
   "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState }
+  /** Something has come for a flow that runs. */
+  "flow.news": { readonly id: string }
   "leadership.gained": { readonly worker: string; readonly term: string }
   "leadership.renewed": { readonly worker: string; readonly term: string }
   "leadership.lost": { readonly worker: string; readonly term: string }

@@ -1,0 +1,152 @@
+import { randomUUID } from "node:crypto"
+import { milliseconds, type Duration } from "../../lib/duration.ts"
+import { uuidv7 } from "../../lib/uuid.ts"
+import { failure, isMillraceError } from "../../model/errors.ts"
+import { refused } from "../../model/definition.ts"
+import { jobLog } from "../../model/job-log.ts"
+import type { AnyDefinition, Pushable } from "../../model/pushable.ts"
+import { verdict } from "../../postgres/sqlstate.ts"
+import { attempts, policyOf, type Work } from "./attempts.ts"
+import type { Execution } from "./execution.ts"
+import type { Flow, FlowJob, FlowPushOptions, StepOptions, WaitForOptions } from "./flow.ts"
+import { badId, pushFailed } from "./problems.ts"
+import { persist, type Kind, type Step } from "./store.ts"
+
+/** The object that a flow's function is given. */
+export function flowOf(execution: Execution): Flow {
+  const { job, ledger } = execution
+  return {
+    id: job.id,
+    job,
+    signal: job.signal,
+    get replaying() {
+      return execution.replaying
+    },
+    log: jobLog((level, message, fields) => {
+      if (!execution.replaying) job.log[level](message, fields)
+    }),
+    step: (id, run, options) => step(execution, id, "step", { alone: run }, options) as never,
+    transaction: (id, run, options) => step(execution, id, "transaction", { within: run }, options) as never,
+    async sleep(...given: [Duration] | [string, Duration]) {
+      const [id, duration] = given.length === 1 ? ["sleep", given[0]] : given
+      const delayMs = milliseconds(duration, "flow.sleep")
+      await execution.ask(
+        id,
+        { kind: "sleep", start: (one) => void ledger.write({ step: { ...one }, delayMs }) },
+        "flow.sleep",
+      )
+    },
+    async sleepUntil(...given: [Date] | [string, Date]) {
+      const [id, date] = given.length === 1 ? ["sleepUntil", given[0]] : given
+      if (!(date instanceof Date) || Number.isNaN(date.getTime()))
+        throw failure("MILLRACE_BAD_OPTION", "flow.sleepUntil: expected a valid Date.")
+      const start = (one: Step) => {
+        one.until = date.getTime()
+        void ledger.write({ step: { ...one } })
+      }
+      await execution.ask(id, { kind: "sleep", start }, "flow.sleepUntil")
+    },
+    waitFor: (name: string, options?: WaitForOptions) => waitFor(execution, name, options) as never,
+    push: (definition, payload, options) => push(execution, definition, payload, options),
+    async run(definition, payload, options) {
+      return (await push(execution, definition, payload, options)).result()
+    },
+    now: async () => new Date(Number(await value(execution, "now", () => Math.round(ledger.now())))),
+    random: async () => Number(await value(execution, "random", () => Math.random())),
+    uuid: async () => String(await value(execution, "uuid", () => randomUUID())),
+    async patched(id) {
+      const start = (one: Step) => ledger.end(one, { text: "true" })
+      return (await execution.ask(id, { kind: "patched", start }, "flow.patched")).value === true
+    },
+  }
+}
+
+async function step(
+  execution: Execution,
+  id: string,
+  kind: Kind,
+  work: Work,
+  options: StepOptions | undefined,
+): Promise<unknown> {
+  const policy = policyOf(options)
+  const run = "alone" in work ? work.alone : work.within
+  if (typeof run !== "function")
+    throw failure("MILLRACE_BAD_OPTION", `flow.${kind} "${id}": the second argument is the function to run.`)
+  const start = (one: Step) => void execution.busy(one, () => attempts(execution, one, work, policy))
+  return (await execution.ask(id, { kind, start }, `flow.${kind}`)).value
+}
+
+async function value(execution: Execution, id: string, make: () => string | number): Promise<unknown> {
+  const start = (one: Step) => execution.ledger.end(one, { text: JSON.stringify(make()) })
+  return (await execution.ask(id, { kind: "value", name: id, start }, `flow.${id}`)).value
+}
+
+async function waitFor(execution: Execution, name: string, options: WaitForOptions = {}): Promise<unknown> {
+  const { timeout, schema } = options
+  const delayMs = timeout === undefined ? undefined : milliseconds(timeout, "flow.waitFor.timeout")
+  const start = (one: Step) => void execution.ledger.write({ step: { ...one }, delayMs })
+  const { value: payload } = await execution.ask(name, { kind: "signal", name, start }, "flow.waitFor")
+  if (!schema) return payload
+  const checked = await schema["~standard"].validate(payload)
+  if (!checked.issues) return checked.value
+  // The same payload will be refused at every replay.
+  throw execution.record(refused({ name } as AnyDefinition, checked.issues))
+}
+
+async function push<Input, Result>(
+  execution: Execution,
+  definition: Pushable<Input, Result>,
+  payload: Input,
+  options: FlowPushOptions = {},
+): Promise<FlowJob<Result>> {
+  if (typeof definition?.name !== "string")
+    throw failure("MILLRACE_BAD_OPTION", "flow.push: the first argument must be a job definition or a flow.")
+  const { id = definition.name, ...rest } = options
+  if ("tx" in rest || "wake" in rest)
+    throw failure("MILLRACE_BAD_OPTION", "flow.push takes neither tx nor wake: the job is pushed with the step.")
+  if (typeof id !== "string") throw badId("flow.push", id)
+  const start = (one: Step) => void execution.busy(one, () => pushOnce(execution, one, definition, payload, rest))
+  const pushed = await execution.ask(id, { kind: "push", name: definition.name, start }, "flow.push")
+  return { id: pushed.child!, result: () => result(execution, pushed, definition.name) as never }
+}
+
+async function pushOnce(
+  { job, ledger }: Execution,
+  one: Step,
+  definition: AnyDefinition,
+  payload: unknown,
+  options: Omit<FlowPushOptions, "id">,
+): Promise<void> {
+  const id = childId()
+  // A job that leaves nothing behind could not tell how it ended.
+  const kept = definition.defaults.retention?.succeeded === 0 && options.retention === undefined
+  const push = { ...options, ...(options.retention === "none" || kept ? { retention: "1h" } : {}), id }
+  try {
+    await persist(job.signal, () =>
+      ledger.together(one, async (tx) => {
+        const { id: child } = await job.app.push(definition, payload as never, { ...push, tx: tx as never })
+        return { child }
+      }),
+    )
+  } catch (error) {
+    if (isMillraceError(error, "MILLRACE_LEASE_LOST") || verdict(error) === "retry") throw error
+    ledger.end(one, { error: pushFailed(one.key, error) })
+  }
+}
+
+/** Version 8 marks jobs that flows pushed: settlements look for the flows of these only. In time order like other ids. */
+function childId(): string {
+  const id = uuidv7()
+  return `${id.slice(0, 14)}8${id.slice(15)}`
+}
+
+export const isChildId = (id: string): boolean => id[14] === "8"
+
+async function result(execution: Execution, { key, child }: Step, name: string): Promise<unknown> {
+  const start = (one: Step) => {
+    void execution.ledger.write({ step: { ...one } })
+  }
+  const id = `${key.replaceAll("#", "~")}.result`
+  const call = { kind: "result", name, child, start } as const
+  return (await execution.ask(id, call, "flow.push.result")).value
+}
