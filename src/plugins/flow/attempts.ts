@@ -5,7 +5,7 @@ import { integer, parseOptions } from "../../lib/options.ts"
 import type { Transaction } from "../../model/database.ts"
 import { failure, isMillraceError } from "../../model/errors.ts"
 import { backoffOptions, defaultBackoff } from "../../model/job-options.ts"
-import { isDirective, packDirective } from "../../model/outcome.ts"
+import { discard, isDirective, packDirective } from "../../model/outcome.ts"
 import { verdict } from "../../postgres/sqlstate.ts"
 import type { Execution } from "./execution.ts"
 import type { StepOptions, StepRun } from "./flow.ts"
@@ -42,8 +42,7 @@ export function policyOf(given: StepOptions | undefined): Policy {
 
 /** What a step does: alone, or in a transaction. */
 export type Work =
-  | { readonly alone: (run: StepRun) => unknown }
-  | { readonly within: (tx: Transaction, run: StepRun) => unknown }
+  { readonly alone: (run: StepRun) => unknown } | { readonly within: (tx: Transaction, run: StepRun) => unknown }
 
 /** Attempts until the step has ended, or its next attempt is too far away. */
 export async function attempts(execution: Execution, step: Step, work: Work, policy: Policy): Promise<void> {
@@ -51,6 +50,7 @@ export async function attempts(execution: Execution, step: Step, work: Work, pol
     const failed = await attempt(execution, step, work, policy)
     if (!failed || execution.stopped) return
     if (isMillraceError(failed.error, "MILLRACE_LEASE_LOST")) throw failed.error
+    if (isMillraceError(failed.error, "MILLRACE_FLOW_TOO_LARGE")) throw discard(failed.error)
     // Trouble on the way to the database is no failure of the step.
     if ("within" in work && verdict(failed.error) === "retry") {
       await pause(backoffDelay(defaultBackoff, 1))
@@ -123,7 +123,7 @@ async function note({ ledger }: Execution, step: Step, thrown: unknown, policy: 
   const told = isDirective(thrown) ? { ...packDirective(thrown), reason: thrown.reason } : undefined
   const error = told ? (told.reason ?? new Error(`the step asked for "${told.kind}"`)) : thrown
   const stored = stepFailed(step.key, step.attempts, error)
-  if (step.attempts >= policy.maxAttempts || told?.kind === "discard" || told?.kind === "cancel" || hopeless(error)) {
+  if (step.attempts >= policy.maxAttempts || told?.kind === "discard" || told?.kind === "cancel" || unstorable(error)) {
     ledger.end(step, { error: stored })
     return undefined
   }
@@ -134,5 +134,4 @@ async function note({ ledger }: Execution, step: Step, thrown: unknown, policy: 
 }
 
 /** What a step returned cannot be stored, and will not be the next time. */
-const hopeless = (error: unknown): boolean =>
-  isMillraceError(error, "MILLRACE_BAD_JSON") || isMillraceError(error, "MILLRACE_FLOW_TOO_LARGE")
+const unstorable = (error: unknown): boolean => isMillraceError(error, "MILLRACE_BAD_JSON")

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { milliseconds, type Duration } from "../../lib/duration.ts"
 import { uuidv7 } from "../../lib/uuid.ts"
+import type { Transaction } from "../../model/database.ts"
 import { failure, isMillraceError } from "../../model/errors.ts"
 import { refused } from "../../model/definition.ts"
 import { jobLog } from "../../model/job-log.ts"
@@ -8,13 +9,13 @@ import type { AnyDefinition, Pushable } from "../../model/pushable.ts"
 import { verdict } from "../../postgres/sqlstate.ts"
 import { attempts, policyOf, type Work } from "./attempts.ts"
 import type { Execution } from "./execution.ts"
-import type { Flow, FlowJob, FlowPushOptions, StepOptions, WaitForOptions } from "./flow.ts"
+import type { Flow, FlowJob, FlowPushOptions, StepOptions, StepRun, WaitForOptions } from "./flow.ts"
 import { badId, pushFailed } from "./problems.ts"
 import { persist, type Kind, type Step } from "./store.ts"
 
 /** The object that a flow's function is given. */
 export function flowOf(execution: Execution): Flow {
-  const { job, ledger } = execution
+  const { job } = execution
   return {
     id: job.id,
     job,
@@ -25,18 +26,43 @@ export function flowOf(execution: Execution): Flow {
     log: jobLog((level, message, fields) => {
       if (!execution.replaying) job.log[level](message, fields)
     }),
-    step: (id, run, options) => step(execution, id, "step", { alone: run }, options) as never,
-    transaction: (id, run, options) => step(execution, id, "transaction", { within: run }, options) as never,
-    async sleep(...given: [Duration] | [string, Duration]) {
+    ...waitsOf(execution),
+    ...valuesOf(execution),
+    step: quiet((id: string, run: (step: StepRun) => unknown, options?: StepOptions) =>
+      step(execution, id, "step", { alone: run }, options),
+    ) as Flow["step"],
+    transaction: quiet((id: string, run: (tx: Transaction, step: StepRun) => unknown, options?: StepOptions) =>
+      step(execution, id, "transaction", { within: run }, options),
+    ) as Flow["transaction"],
+    push: quiet((definition: Pushable<unknown, unknown>, payload: unknown, options?: FlowPushOptions) =>
+      push(execution, definition, payload, options),
+    ) as Flow["push"],
+    run: quiet(async (definition: Pushable<unknown, unknown>, payload: unknown, options?: FlowPushOptions) => {
+      const job = await push(execution, definition, payload, options)
+      return job.result()
+    }) as Flow["run"],
+  }
+}
+
+/** Code may await a call later, or never: its failure is stored, and must not end the process meanwhile. */
+const quiet =
+  <Given extends readonly unknown[], T>(call: (...given: Given) => Promise<T>) =>
+  (...given: Given): Promise<T> => {
+    const promise = call(...given)
+    promise.catch(() => {})
+    return promise
+  }
+
+function waitsOf(execution: Execution): Pick<Flow, "sleep" | "sleepUntil" | "waitFor"> {
+  const { ledger } = execution
+  return {
+    sleep: quiet(async (...given: [Duration] | [string, Duration]) => {
       const [id, duration] = given.length === 1 ? ["sleep", given[0]] : given
       const delayMs = milliseconds(duration, "flow.sleep")
-      await execution.ask(
-        id,
-        { kind: "sleep", start: (one) => void ledger.write({ step: { ...one }, delayMs }) },
-        "flow.sleep",
-      )
-    },
-    async sleepUntil(...given: [Date] | [string, Date]) {
+      const start = (one: Step) => void ledger.write({ step: { ...one }, delayMs })
+      await execution.ask(id, { kind: "sleep", start }, "flow.sleep")
+    }),
+    sleepUntil: quiet(async (...given: [Date] | [string, Date]) => {
       const [id, date] = given.length === 1 ? ["sleepUntil", given[0]] : given
       if (!(date instanceof Date) || Number.isNaN(date.getTime()))
         throw failure("MILLRACE_BAD_OPTION", "flow.sleepUntil: expected a valid Date.")
@@ -45,19 +71,21 @@ export function flowOf(execution: Execution): Flow {
         void ledger.write({ step: { ...one } })
       }
       await execution.ask(id, { kind: "sleep", start }, "flow.sleepUntil")
-    },
-    waitFor: (name: string, options?: WaitForOptions) => waitFor(execution, name, options) as never,
-    push: (definition, payload, options) => push(execution, definition, payload, options),
-    async run(definition, payload, options) {
-      return (await push(execution, definition, payload, options)).result()
-    },
-    now: async () => new Date(Number(await value(execution, "now", () => Math.round(ledger.now())))),
-    random: async () => Number(await value(execution, "random", () => Math.random())),
-    uuid: async () => String(await value(execution, "uuid", () => randomUUID())),
-    async patched(id) {
+    }),
+    waitFor: quiet((name: string, options?: WaitForOptions) => waitFor(execution, name, options)) as Flow["waitFor"],
+  }
+}
+
+function valuesOf(execution: Execution): Pick<Flow, "now" | "random" | "uuid" | "patched"> {
+  const { ledger } = execution
+  return {
+    now: quiet(async () => new Date(Number(await value(execution, "now", () => Math.round(ledger.now()))))),
+    random: quiet(async () => Number(await value(execution, "random", () => Math.random()))),
+    uuid: quiet(async () => String(await value(execution, "uuid", () => randomUUID()))),
+    patched: quiet(async (id: string) => {
       const start = (one: Step) => ledger.end(one, { text: "true" })
       return (await execution.ask(id, { kind: "patched", start }, "flow.patched")).value === true
-    },
+    }),
   }
 }
 
@@ -107,7 +135,10 @@ async function push<Input, Result>(
   if (typeof id !== "string") throw badId("flow.push", id)
   const start = (one: Step) => void execution.busy(one, () => pushOnce(execution, one, definition, payload, rest))
   const pushed = await execution.ask(id, { kind: "push", name: definition.name, start }, "flow.push")
-  return { id: pushed.child!, result: () => result(execution, pushed, definition.name) as never }
+  return {
+    id: pushed.child!,
+    result: quiet(() => result(execution, pushed, definition.name)) as FlowJob<Result>["result"],
+  }
 }
 
 async function pushOnce(

@@ -56,7 +56,11 @@ function textOf(name: string, payload: unknown, limit: number): string | null {
 /** @throws MILLRACE_UNKNOWN_JOB, MILLRACE_BAD_ID. */
 export async function cancelFlow({ client, db, names }: AppContext, id: string, reason: string | undefined) {
   const outcome = await client.job(checkId(id)).cancel(reason)
-  if (outcome === "cancelled") await db.query(closeRuns((name) => names.of(name)), [plainArray([id.toLowerCase()])])
+  if (outcome === "cancelled")
+    await db.query(
+      closeRuns((name) => names.of(name)),
+      [plainArray([id.toLowerCase()])],
+    )
   return outcome
 }
 
@@ -90,7 +94,11 @@ export async function resumeFlow(app: AppContext, given: string, { from }: Resum
     })
     .catch((error: unknown) => {
       if (sqlState(error) !== "23505") throw error
-      throw failure("MILLRACE_KEY_TAKEN", `Flow ${id} cannot go on: another unfinished job holds its unique key.`, error)
+      throw failure(
+        "MILLRACE_KEY_TAKEN",
+        `Flow ${id} cannot go on: another unfinished job holds its unique key.`,
+        error,
+      )
     })
   wakeQueue(queue)
 }

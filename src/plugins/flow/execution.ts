@@ -37,6 +37,8 @@ interface Asked extends Deferred<Step> {
   step: Step | undefined
   /** `start` is at work on it. */
   busy: boolean
+  /** The code has its answer. */
+  answered: boolean
 }
 
 /** How the function ended. */
@@ -141,7 +143,14 @@ export class Execution {
     const count = (this.#counts.get(id) ?? 0) + 1
     this.#counts.set(id, count)
     const key = count === 1 ? id : `${id}#${count}`
-    const asked: Asked = { key, call, step: this.ledger.steps.get(key), busy: false, ...deferred<Step>() }
+    const asked: Asked = {
+      key,
+      call,
+      step: this.ledger.steps.get(key),
+      busy: false,
+      answered: false,
+      ...deferred<Step>(),
+    }
     asked.promise.catch(() => {}) // the code may look later, or never: neither may end the process
     this.#asked.set(key, asked)
     if (!asked.step) this.#fresh.push(asked)
@@ -196,6 +205,7 @@ export class Execution {
     if (!asked) return false
     this.ledger.due.shift()
     asked.step = step
+    asked.answered = true
     if (step.error) asked.reject(this.record(thrown(step.error)))
     else asked.resolve(step)
     return true
@@ -216,10 +226,11 @@ export class Execution {
     if (patch) {
       // The run was past this place when the patch came: it goes the old way.
       this.#fresh = this.#fresh.filter((asked) => asked !== patch)
+      patch.answered = true
       patch.resolve({ key: patch.key, kind: "patched", seq: 0, status: "done", value: false, attempts: 0 })
       return
     }
-    const waits = this.#fresh.length > 0 || [...this.#asked.values()].some((asked) => asked.step?.ord === undefined)
+    const waits = [...this.#asked.values()].some((asked) => !asked.answered)
     // Without any call under way the code awaits something of its own, for as long as that takes.
     if (await this.#pokedWithin(waits ? patience : undefined)) return
     throw this.#changed(step, this.#fresh[0] && { key: this.#fresh[0].key, ...this.#fresh[0].call })
@@ -271,7 +282,8 @@ export class Execution {
     }
     const end = kind === "signal" ? undefined : (arrival.payload as ChildEnd)
     const { payload, nothing } = end ? { payload: end.result, nothing: end.nothing } : arrival
-    if (end && end.state !== "succeeded") this.ledger.end(step, { error: childFailed(step.child!, end), takes: arrival })
+    if (end && end.state !== "succeeded")
+      this.ledger.end(step, { error: childFailed(step.child!, end), takes: arrival })
     else this.ledger.end(step, { text: nothing ? undefined : JSON.stringify(payload), takes: arrival })
   }
 
@@ -297,7 +309,8 @@ export class Execution {
 
   async #wait(waits: readonly Asked[] = []): Promise<undefined> {
     const next = Math.min(...waits.map(({ step }) => step!.until ?? Infinity))
-    const limit = next === Infinity ? undefined : Math.min(2_000_000_000, Math.max(1, Math.ceil(next - this.ledger.now())))
+    const limit =
+      next === Infinity ? undefined : Math.min(2_000_000_000, Math.max(1, Math.ceil(next - this.ledger.now())))
     if (await this.#pokedWithin(limit)) return
     // Whether the time has come is the database's to say.
     await this.ledger.refresh()

@@ -4,7 +4,18 @@ import { failure } from "../../model/errors.ts"
 import type { PluginNames } from "../../model/plugin.ts"
 import { verdict } from "../../postgres/sqlstate.ts"
 import { flowTooLarge } from "./problems.ts"
-import { leaseLost, lookUp, persist, readNews, store, type Arrival, type Begun, type Claim, type Step, type Write } from "./store.ts"
+import {
+  leaseLost,
+  lookUp,
+  persist,
+  readNews,
+  store,
+  type Arrival,
+  type Begun,
+  type Claim,
+  type Step,
+  type Write,
+} from "./store.ts"
 
 /*
  * What an execution knows of what is stored, and the way there. Writes gather while one is under way. Steps that have
@@ -79,7 +90,10 @@ export class Ledger {
     this.#now = begun.news.now
     this.#ord = this.due.at(-1)?.ord ?? 0
     this.#seq = Math.max(0, ...begun.steps.map((step) => step.seq))
-    this.#bytes = begun.steps.reduce((sum, { value }) => sum + (value === undefined ? 0 : JSON.stringify(value).length), 0)
+    this.#bytes = begun.steps.reduce(
+      (sum, { value }) => sum + (value === undefined ? 0 : JSON.stringify(value).length),
+      0,
+    )
   }
 
   /** The database's time, Unix ms: as read, plus what has passed here since. */
@@ -106,7 +120,10 @@ export class Ledger {
     if (value === undefined) return undefined
     const json = encodeJson(value)
     if ("problem" in json)
-      throw failure("MILLRACE_BAD_JSON", `What "${key}" returned cannot be stored: ${json.path ?? "$"} ${json.problem}.`)
+      throw failure(
+        "MILLRACE_BAD_JSON",
+        `What "${key}" returned cannot be stored: ${json.path ?? "$"} ${json.problem}.`,
+      )
     this.#bytes += json.bytes
     if (this.#bytes > this.#limits.maxBytes) {
       throw flowTooLarge(
@@ -170,7 +187,8 @@ export class Ledger {
       while (this.#waiting.length > 0) {
         const batch = this.#waiting
         this.#waiting = []
-        await this.#send(batch.map(({ write }) => write))
+        // A wait may begin and end in one batch: its end is what counts.
+        await this.#send([...new Map(batch.map(({ write }) => [write.step.key, write])).values()])
         for (const { stored } of batch) stored()
         this.#events.changed()
       }

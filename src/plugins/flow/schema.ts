@@ -155,10 +155,10 @@ begin
   if not found then return null; end if;
   with stored as (
     insert into ${s}.flow_steps as f (run, key, seq, kind, name, status, ord, value, error, attempts, until, child, finished_at)
-    select p_id, n.key, n.seq, n.kind, n.name, n.status, n.ord, n.value, n.error, coalesce(n.attempts, 0),
+    select p_id, n.key, n.seq, n.kind, n.name, n.status, n.ord, n.value::json, n.error, coalesce(n.attempts, 0),
       coalesce(to_timestamp(n.until / 1000), now() + n.delay_ms * interval '1 millisecond'), n.child,
       case when n.ord is not null then now() end
-    from json_to_recordset(p_steps) as n(key text, seq integer, kind text, name text, status text, ord integer, value json,
+    from json_to_recordset(p_steps) as n(key text, seq integer, kind text, name text, status text, ord integer, value text,
       error json, attempts integer, until float8, delay_ms float8, child uuid)
     on conflict (run, key) do update set status = excluded.status, ord = excluded.ord, value = excluded.value,
       error = excluded.error, attempts = excluded.attempts, until = coalesce(excluded.until, f.until),

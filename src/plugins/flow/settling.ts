@@ -65,9 +65,10 @@ async function settleRuns(tx: Transaction, names: PluginNames, runs: readonly En
 /** @returns the runs that pushed them and were not told yet. */
 export async function childrenEnded(db: Connection, names: PluginNames, children: string): Promise<string[]> {
   if (children === "{}") return []
-  const { rows } = await db.query<{ id: string }>(`select id from ${names.of("flow_child_ended_1")}($1::uuid[]) as id`, [
-    children,
-  ])
+  const { rows } = await db.query<{ id: string }>(
+    `select id from ${names.of("flow_child_ended_1")}($1::uuid[]) as id`,
+    [children],
+  )
   return rows.map(({ id }) => id)
 }
 

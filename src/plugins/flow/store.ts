@@ -152,11 +152,9 @@ export async function store(
   return text === null ? undefined : (JSON.parse(text) as Stored)
 }
 
-/** The value stands in it as its own text, so that it is stored with the keys in their order. */
-function rowOf({ step, text, delayMs }: Write): string {
-  const { value: _, until, ...rest } = step
-  const row = JSON.stringify({ ...rest, delay_ms: delayMs, until: delayMs === undefined ? until : undefined })
-  return text === undefined ? row : `${row.slice(0, -1)},"value":${text}}`
+/** The value is text within the text: so it is stored with its keys in their order, and JSON's null is not SQL's. */
+function rowOf({ step: { value: _, until, ...step }, text, delayMs }: Write): string {
+  return JSON.stringify({ ...step, value: text, delay_ms: delayMs, until: delayMs === undefined ? until : undefined })
 }
 
 /** A step that may have been stored by a transaction whose end nobody heard of: the lock waits for that end. */
