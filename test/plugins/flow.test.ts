@@ -1,8 +1,10 @@
 import { defineFlow, defineJob, discard, flows, isMillraceError, type Flow, type FlowsPlugin } from "millrace"
-import { expect, test } from "vitest"
+import pg from "pg"
+import { expect, onTestFinished, test } from "vitest"
 import { z } from "zod"
 import { gate } from "../support/app.ts"
 import { startApp, until, type StartOptions } from "../support/start-app.ts"
+import { raise } from "../support/worker-fixture.ts"
 
 const timeout = "20s"
 const atOnce = { backoff: { initial: 0 } }
@@ -119,10 +121,8 @@ test("a signal in a transaction arrives when it commits, and not when it rolls b
 })
 
 async function withPool(options: StartOptions) {
-  const { default: pg } = await import("pg")
   const scene = await start(options)
   const pool = new pg.Pool({ connectionString: scene.url, max: 2 })
-  const { onTestFinished } = await import("vitest")
   onTestFinished(() => pool.end())
   return { ...scene, pool }
 }
@@ -135,8 +135,8 @@ test("a pushed job is pushed once; its result comes back, its failure rejects wi
     const children = await Promise.all([flow.push(double, { n }), flow.push(double, { n: n + 1 })])
     const results = await Promise.all(children.map((child) => child.result()))
     const failure = await flow.run(fails, null).catch((error: unknown) => error as Error)
-    const cause = (failure as Error).cause as Error
-    return { results, failure: [(failure as { code?: string }).code, cause.message] }
+    const { code, cause } = failure as Error & { code?: string; cause: Error }
+    return { results, failure: [code, cause.message] }
   })
   const {
     app,
@@ -232,7 +232,7 @@ test("a flow that fails for a stored failure fails at once; resume tries the las
     return flow.step(
       "last",
       () => {
-        if (broken) throw discard("the printer burns")
+        if (broken) raise(discard("the printer burns"))
         return "printed"
       },
       { retry: { maxAttempts: 9 } },

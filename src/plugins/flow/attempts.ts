@@ -5,7 +5,7 @@ import { integer, parseOptions } from "../../lib/options.ts"
 import type { Transaction } from "../../model/database.ts"
 import { failure, isMillraceError } from "../../model/errors.ts"
 import { backoffOptions, defaultBackoff } from "../../model/job-options.ts"
-import { discard, isDirective, packDirective } from "../../model/outcome.ts"
+import { isDirective, packDirective } from "../../model/outcome.ts"
 import { verdict } from "../../postgres/sqlstate.ts"
 import type { Execution } from "./execution.ts"
 import type { StepOptions, StepRun } from "./flow.ts"
@@ -50,7 +50,7 @@ export async function attempts(execution: Execution, step: Step, work: Work, pol
     const failed = await attempt(execution, step, work, policy)
     if (!failed || execution.stopped) return
     if (isMillraceError(failed.error, "MILLRACE_LEASE_LOST")) throw failed.error
-    if (isMillraceError(failed.error, "MILLRACE_FLOW_TOO_LARGE")) throw discard(failed.error)
+    if (isMillraceError(failed.error, "MILLRACE_FLOW_TOO_LARGE")) return execution.giveUp(failed.error)
     // Trouble on the way to the database is no failure of the step.
     if ("within" in work && verdict(failed.error) === "retry") {
       await pause(backoffDelay(defaultBackoff, 1))

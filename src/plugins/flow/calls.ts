@@ -72,7 +72,7 @@ function waitsOf(execution: Execution): Pick<Flow, "sleep" | "sleepUntil" | "wai
       }
       await execution.ask(id, { kind: "sleep", start }, "flow.sleepUntil")
     }),
-    waitFor: quiet((name: string, options?: WaitForOptions) => waitFor(execution, name, options)) as Flow["waitFor"],
+    waitFor: quiet((name: string, options?: WaitForOptions) => waitFor(execution, name, options) as Promise<never>),
   }
 }
 
@@ -155,7 +155,7 @@ async function pushOnce(
   try {
     await persist(job.signal, () =>
       ledger.together(one, async (tx) => {
-        const { id: child } = await job.app.push(definition, payload as never, { ...push, tx: tx as never })
+        const { id: child } = await job.app.push(definition, payload, { ...push, tx })
         return { child }
       }),
     )

@@ -63,7 +63,8 @@ export class Execution {
   /** Stored steps that the code has not asked for. */
   readonly #unasked: Set<string>
   #outcome: Settled | undefined
-  #broken: { readonly error: unknown } | undefined
+  /** How this execution ends, whatever the function still does. */
+  #end: Settled | undefined
   #poked = deferred<void>()
   #stale = false
   #running = 0
@@ -85,8 +86,15 @@ export class Execution {
     this.#poked.resolve()
   }
 
+  /** Ends this execution: its attempt failed. */
   fail(error: unknown): void {
-    this.#broken ??= { error }
+    this.#end ??= { error }
+    this.poke()
+  }
+
+  /** Ends the run as failed for good. */
+  giveUp(error: unknown): void {
+    this.#end ??= { value: discard(error) }
     this.poke()
   }
 
@@ -139,7 +147,7 @@ export class Execution {
   /** Resolves with the step when it has ended well; rejects with its stored error. Never settles when the execution ends first. */
   ask(id: string, call: Call, where: string): Promise<Step> {
     if (typeof id !== "string" || !idPattern.test(id)) return Promise.reject(badId(where, id))
-    if (this.#ended || this.#broken) return never
+    if (this.#ended || this.#end) return never
     const count = (this.#counts.get(id) ?? 0) + 1
     this.#counts.set(id, count)
     const key = count === 1 ? id : `${id}#${count}`
@@ -154,14 +162,14 @@ export class Execution {
     asked.promise.catch(() => {}) // the code may look later, or never: neither may end the process
     this.#asked.set(key, asked)
     if (!asked.step) this.#fresh.push(asked)
-    else if (differs(asked.step, call)) this.fail(this.#changed(asked.step, { key, ...call }))
+    else if (differs(asked.step, call)) this.#changed(asked.step, { key, ...call })
     this.#unasked.delete(key)
     this.poke()
     return asked.promise
   }
 
-  #changed(recorded: Step, found?: Pick<Step, "key" | "kind" | "name"> | "returned") {
-    return discard(flowChanged(this.job.name, recorded, found))
+  #changed(recorded: Step, found?: Pick<Step, "key" | "kind" | "name"> | "returned"): void {
+    this.giveUp(flowChanged(this.job.name, recorded, found))
   }
 
   /** Counts what runs here, so that the run is not parked meanwhile. */
@@ -184,7 +192,7 @@ export class Execution {
 
   /** One turn: does the next thing, or waits until there may be one. */
   async #advance(): Promise<{ readonly value: unknown } | undefined> {
-    if (this.#broken) throw this.#broken.error
+    if (this.#end) return this.#settle(this.#end)
     if (this.job.signal.aborted && !this.#outcome) return this.#abort()
     if (this.ledger.due.length > 0) {
       if (!this.#handOut(this.ledger.due[0]!)) await this.#missing(this.ledger.due[0]!)
@@ -220,8 +228,8 @@ export class Execution {
   /** Something is stored that the code has not asked for (yet). */
   async #missing(step: Step): Promise<void> {
     const end = this.#outcome
-    if (end && "error" in end) throw end.error
-    if (end) throw this.#changed(step, "returned")
+    if (end && "error" in end) return this.fail(end.error)
+    if (end) return this.#changed(step, "returned")
     const patch = this.#fresh.find((asked) => asked.call.kind === "patched")
     if (patch) {
       // The run was past this place when the patch came: it goes the old way.
@@ -233,7 +241,7 @@ export class Execution {
     const waits = [...this.#asked.values()].some((asked) => !asked.answered)
     // Without any call under way the code awaits something of its own, for as long as that takes.
     if (await this.#pokedWithin(waits ? patience : undefined)) return
-    throw this.#changed(step, this.#fresh[0] && { key: this.#fresh[0].key, ...this.#fresh[0].call })
+    this.#changed(step, this.#fresh[0] && { key: this.#fresh[0].key, ...this.#fresh[0].call })
   }
 
   async #live(): Promise<{ readonly value: unknown } | undefined> {
@@ -255,7 +263,7 @@ export class Execution {
       asked.step = this.ledger.newStep({ key: asked.key, kind, name, child })
       asked.call.start(asked.step)
     } catch (error) {
-      this.fail(discard(error))
+      this.giveUp(error)
     }
   }
 
@@ -290,8 +298,13 @@ export class Execution {
   /** Pushes and other writes that nobody awaited still happen; steps that lost a race are left alone. */
   async #finish(outcome: Settled): Promise<{ readonly value: unknown } | undefined> {
     if (this.ledger.open > 0 && !this.job.signal.aborted) return this.#wait()
+    return this.#settle(outcome)
+  }
+
+  #settle(outcome: Settled): { readonly value: unknown } {
     if ("value" in outcome) return outcome
-    throw this.#isRecorded(outcome.error) ? discard(outcome.error) : outcome.error
+    if (this.#isRecorded(outcome.error)) return { value: discard(outcome.error) }
+    throw outcome.error
   }
 
   /** An attempt that failed for what is stored would fail again. */
