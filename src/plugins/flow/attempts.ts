@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { backoffDelay, type Backoff } from "../../lib/backoff.ts"
-import { milliseconds, type Duration } from "../../lib/duration.ts"
+import { milliseconds } from "../../lib/duration.ts"
 import { integer, parseOptions } from "../../lib/options.ts"
 import type { Transaction } from "../../model/database.ts"
 import { failure, isMillraceError } from "../../model/errors.ts"
@@ -36,7 +36,7 @@ export function policyOf(given: StepOptions | undefined): Policy {
   return {
     ...parseOptions("flow.step.retry", retryOptions, attempts),
     backoff: backoff ? parseOptions("flow.step.retry.backoff", backoffOptions, backoff) : defaultBackoff,
-    timeout: timeout === undefined ? undefined : milliseconds(timeout as Duration, "flow.step.timeout", { min: 1 }),
+    timeout: timeout === undefined ? undefined : milliseconds(timeout, "flow.step.timeout", { min: 1 }),
   }
 }
 

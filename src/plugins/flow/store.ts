@@ -153,8 +153,13 @@ export async function store(
 }
 
 /** The value is text within the text: so it is stored with its keys in their order, and JSON's null is not SQL's. */
-function rowOf({ step: { value: _, until, ...step }, text, delayMs }: Write): string {
-  return JSON.stringify({ ...step, value: text, delay_ms: delayMs, until: delayMs === undefined ? until : undefined })
+function rowOf({ step, text, delayMs }: Write): string {
+  return JSON.stringify({
+    ...step,
+    value: text,
+    delay_ms: delayMs,
+    until: delayMs === undefined ? step.until : undefined,
+  })
 }
 
 /** A step that may have been stored by a transaction whose end nobody heard of: the lock waits for that end. */
