@@ -1,3 +1,4 @@
+import { threadId } from "node:worker_threads"
 import { defineFlow, defineJob, discard, flows, isMillraceError, type Flow, type FlowsPlugin } from "millrace"
 import pg from "pg"
 import { expect, onTestFinished, test } from "vitest"
@@ -5,6 +6,7 @@ import { z } from "zod"
 import { gate } from "../support/app.ts"
 import { startApp, until, type StartOptions } from "../support/start-app.ts"
 import { raise } from "../support/worker-fixture.ts"
+import { away } from "./flow-module.ts"
 
 const timeout = "20s"
 const atOnce = { backoff: { initial: 0 } }
@@ -401,4 +403,51 @@ test("a flow on an app without the plugin says what is missing", async () => {
   const { app } = await startApp({ handlers: [lost] })
   const [record] = await app.wait([await app.push(lost)], { timeout })
   expect(record!.errors).toMatchObject([{ code: "MILLRACE_UNKNOWN_PLUGIN" }])
+})
+
+test.each(["thread", "process"])("a flow runs in a %s as it does here", async (executor) => {
+  const queues = [{ name: "default", executor }]
+  const {
+    app,
+    flows: plugin,
+    sql,
+    schema,
+  } = await start({ handlers: [new URL("./flow-module.ts", import.meta.url)], queues })
+  await sql("create table $schema.ledger (id integer generated always as identity)")
+  const job = await app.push(away, { schema })
+  await waits(plugin, job.id, "waiting")
+  await plugin.signal(job.id, "word", "please")
+  const { where, ...rest } = await job.result({ timeout })
+  expect(rest).toEqual({ row: 1, word: "please" })
+  expect(where).not.toBe(`${process.pid} ${threadId}`)
+  expect(await plugin.get(job.id)).toMatchObject({ state: "succeeded", executions: 2 })
+})
+
+test("an error of a transaction's own code is a failed attempt, whatever it says", async () => {
+  const shop = defineFlow("shop", (flow) =>
+    flow.transaction("open", () => Promise.reject(new Error("the shop is closed")), {
+      retry: { maxAttempts: 2, ...atOnce },
+    }),
+  )
+  const { app } = await start({ handlers: [shop] })
+  const [record] = await app.wait([await app.push(shop)], { timeout })
+  expect(record!.errors).toMatchObject([
+    { code: "MILLRACE_STEP_FAILED", message: expect.stringContaining("2 attempts: the shop is closed") as string },
+  ])
+})
+
+test("a step that lost a race hears when the flow ends without it", async () => {
+  const heard = gate<string>()
+  const race = defineFlow("race", (flow) =>
+    Promise.race([
+      flow.step("slow", ({ signal }) => {
+        signal.addEventListener("abort", () => heard.open((signal.reason as { code: string }).code))
+        return heard.opened
+      }),
+      flow.sleep("20ms"),
+    ]),
+  )
+  const { app } = await start({ handlers: [race] })
+  await (await app.push(race)).result({ timeout })
+  expect(await heard.opened).toBe("MILLRACE_CANCELLED")
 })

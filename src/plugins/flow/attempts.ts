@@ -52,7 +52,7 @@ export async function attempts(execution: Execution, step: Step, work: Work, pol
     if (isMillraceError(failed.error, "MILLRACE_LEASE_LOST")) throw failed.error
     if (isMillraceError(failed.error, "MILLRACE_FLOW_TOO_LARGE")) return execution.giveUp(failed.error)
     // Trouble on the way to the database is no failure of the step.
-    if ("within" in work && verdict(failed.error) === "retry") {
+    if (!failed.own && verdict(failed.error) === "retry") {
       await pause(backoffDelay(defaultBackoff, 1))
       continue
     }
@@ -63,34 +63,60 @@ export async function attempts(execution: Execution, step: Step, work: Work, pol
   }
 }
 
-async function attempt(
-  { job, ledger }: Execution,
-  step: Step,
-  work: Work,
-  { timeout }: Policy,
-): Promise<{ readonly error: unknown } | undefined> {
-  const own = new AbortController()
+interface Failed {
+  readonly error: unknown
+  /** The step's own, not of the way to the database. */
+  readonly own: boolean
+}
+
+async function attempt(execution: Execution, step: Step, work: Work, { timeout }: Policy): Promise<Failed | undefined> {
+  const { job, ledger } = execution
+  const late = new AbortController()
   const run: StepRun = {
-    signal: AbortSignal.any([job.signal, own.signal]),
+    signal: AbortSignal.any([job.signal, execution.over, late.signal]),
     attempt: step.attempts + 1,
     idempotencyKey: `${job.id}:${step.key}`,
   }
-  const limited = <T>(call: () => T | Promise<T>) => inTime(step.key, call, timeout, own)
+  let own = true
   try {
-    if ("within" in work) {
-      const within = async (tx: Transaction) => {
-        const text = ledger.encode(step.key, await limited(() => work.within(tx, run)))
-        return { text }
-      }
-      await ledger.together(step, within, run.attempt)
-    } else {
-      const text = ledger.encode(step.key, await limited(() => work.alone(run)))
+    if ("alone" in work) {
+      const text = ledger.encode(step.key, await inTime(step.key, () => work.alone(run), timeout, late))
+      if (execution.ended) return undefined
       step.attempts = run.attempt
       ledger.end(step, { text })
+    } else {
+      own = false
+      const within = async (tx: Transaction) => {
+        const seen = watched(tx)
+        try {
+          return {
+            text: ledger.encode(step.key, await inTime(step.key, () => work.within(seen.tx, run), timeout, late)),
+          }
+        } catch (error) {
+          own = !seen.has(error)
+          throw error
+        }
+      }
+      await ledger.together(step, within, run.attempt)
     }
     return undefined
   } catch (error) {
-    return { error }
+    return { error, own }
+  }
+}
+
+/** A transaction that tells its own errors from those of the code that uses it. */
+function watched(tx: Transaction): { readonly tx: Transaction; has(error: unknown): boolean } {
+  const errors = new Set<unknown>()
+  return {
+    has: (error) => errors.has(error),
+    tx: {
+      query: (text, values) =>
+        tx.query<never>(text, values).catch((error: unknown) => {
+          errors.add(error)
+          throw error
+        }),
+    },
   }
 }
 

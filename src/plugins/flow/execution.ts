@@ -1,10 +1,12 @@
 import { deferred, type Deferred } from "../../lib/deferred.ts"
+import { failure } from "../../model/errors.ts"
 import type { Hub } from "../../model/hub.ts"
 import { discard, isDirective, snooze, type Directive } from "../../model/outcome.ts"
 import type { RunningJob } from "../../model/running-job.ts"
 import type { Ledger } from "./ledger.ts"
-import { badId, childFailed, flowChanged, signalTimeout, thrown, type ChildEnd } from "./problems.ts"
+import { badId, flowChanged, thrown } from "./problems.ts"
 import type { Kind, Step } from "./store.ts"
+import { lookAt } from "./waits.ts"
 
 /*
  * One execution of a flow's function: from a claim to the end of the flow, or to the next wait.
@@ -37,8 +39,6 @@ interface Asked extends Deferred<Step> {
   step: Step | undefined
   /** `start` is at work on it. */
   busy: boolean
-  /** The code has its answer. */
-  answered: boolean
 }
 
 /** How the function ended. */
@@ -56,8 +56,11 @@ export class Execution {
   readonly job: RunningJob<never>
   readonly ledger: Ledger
   #ended = false
+  readonly #over = new AbortController()
   #replaying = true
   readonly #asked = new Map<string, Asked>()
+  /** Those without an answer. */
+  readonly #open = new Set<Asked>()
   readonly #counts = new Map<string, number>()
   #fresh: Asked[] = []
   /** Stored steps that the code has not asked for. */
@@ -104,8 +107,18 @@ export class Execution {
     return error
   }
 
+  /** Nothing that still runs is wanted. */
+  get ended(): boolean {
+    return this.#ended
+  }
+
   get stopped(): boolean {
     return this.#ended || this.job.signal.aborted
+  }
+
+  /** Fires when the execution has ended: steps that lost a race may stop. */
+  get over(): AbortSignal {
+    return this.#over.signal
   }
 
   /** Runs the function until it ends (its value), or until all of it waits (a directive to come again). */
@@ -126,6 +139,7 @@ export class Execution {
       }
     } finally {
       this.#ended = true
+      this.#over.abort(failure("MILLRACE_CANCELLED", `Flow ${this.job.id} went on without this step.`))
       unhear()
       this.job.signal.removeEventListener("abort", onAbort)
     }
@@ -151,16 +165,10 @@ export class Execution {
     const count = (this.#counts.get(id) ?? 0) + 1
     this.#counts.set(id, count)
     const key = count === 1 ? id : `${id}#${count}`
-    const asked: Asked = {
-      key,
-      call,
-      step: this.ledger.steps.get(key),
-      busy: false,
-      answered: false,
-      ...deferred<Step>(),
-    }
+    const asked: Asked = { key, call, step: this.ledger.steps.get(key), busy: false, ...deferred<Step>() }
     asked.promise.catch(() => {}) // the code may look later, or never: neither may end the process
     this.#asked.set(key, asked)
+    this.#open.add(asked)
     if (!asked.step) this.#fresh.push(asked)
     else if (differs(asked.step, call)) this.#changed(asked.step, { key, ...call })
     this.#unasked.delete(key)
@@ -213,7 +221,7 @@ export class Execution {
     if (!asked) return false
     this.ledger.due.shift()
     asked.step = step
-    asked.answered = true
+    this.#open.delete(asked)
     if (step.error) asked.reject(this.record(thrown(step.error)))
     else asked.resolve(step)
     return true
@@ -234,13 +242,12 @@ export class Execution {
     if (patch) {
       // The run was past this place when the patch came: it goes the old way.
       this.#fresh = this.#fresh.filter((asked) => asked !== patch)
-      patch.answered = true
+      this.#open.delete(patch)
       patch.resolve({ key: patch.key, kind: "patched", seq: 0, status: "done", value: false, attempts: 0 })
       return
     }
-    const waits = [...this.#asked.values()].some((asked) => !asked.answered)
     // Without any call under way the code awaits something of its own, for as long as that takes.
-    if (await this.#pokedWithin(waits ? patience : undefined)) return
+    if (await this.#pokedWithin(this.#open.size > 0 ? patience : undefined)) return
     this.#changed(step, this.#fresh[0] && { key: this.#fresh[0].key, ...this.#fresh[0].call })
   }
 
@@ -252,7 +259,9 @@ export class Execution {
     }
     this.#look()
     if (this.#outcome) return this.#finish(this.#outcome)
-    const waits = [...this.#asked.values()].filter((asked) => asked.step && asked.step.ord === undefined && !asked.busy)
+    // It may have asked for more meanwhile.
+    if (this.#fresh.length > 0 || this.ledger.due.length > 0) return undefined
+    const waits = [...this.#open].filter((asked) => asked.step && asked.step.ord === undefined && !asked.busy)
     if (this.#running > 0 || this.ledger.open > 0 || waits.length === 0) return this.#wait(waits)
     return { value: this.#park(waits) }
   }
@@ -270,29 +279,12 @@ export class Execution {
   /** Ends the waits that are over, in the order in which the code began them. */
   #look(): void {
     const now = this.ledger.now()
-    for (const { step, call, busy } of this.#asked.values()) {
+    for (const { step, call, busy } of this.#open) {
       if (!step || busy || step.ord !== undefined) continue
       const over = step.until !== undefined && step.until <= now
-      if (step.status !== "retrying") this.#lookAt(step, over)
+      if (step.status !== "retrying") lookAt(this.ledger, step, over)
       else if (over) call.start(step)
     }
-  }
-
-  #lookAt(step: Step, over: boolean): void {
-    if (step.kind === "sleep" && over) this.ledger.end(step, {})
-    if (step.kind !== "signal" && step.kind !== "result") return
-    const wanted = step.kind === "signal" ? step.name : step.child
-    const kind = step.kind === "signal" ? "signal" : "child"
-    const arrival = this.ledger.inbox.find((one) => one.kind === kind && one.name === wanted)
-    if (!arrival) {
-      if (over) this.ledger.end(step, { error: signalTimeout(step.name!) })
-      return
-    }
-    const end = kind === "signal" ? undefined : (arrival.payload as ChildEnd)
-    const { payload, nothing } = end ? { payload: end.result, nothing: end.nothing } : arrival
-    if (end && end.state !== "succeeded")
-      this.ledger.end(step, { error: childFailed(step.child!, end), takes: arrival })
-    else this.ledger.end(step, { text: nothing ? undefined : JSON.stringify(payload), takes: arrival })
   }
 
   /** Pushes and other writes that nobody awaited still happen; steps that lost a race are left alone. */
