@@ -59,7 +59,7 @@ import { defineFlow, flows, Millrace, type Flow } from "millrace"
 import { Worker } from "millrace/worker"
 import { z } from "zod"
 import type pg from "pg"
-declare const client: pg.Client, dsn: string, flow: Flow, input: { id: number; email: string }, runs: m.FlowsPlugin
+declare const client: pg.Client, dsn: string, flow: Flow, input: { id: number; email: string }, runs: m.FlowsPlugin, job: m.Reference
 declare const order: m.DefinedFlow<{ id: number; email: string }, unknown>
 declare const payments: { charge(id: number, key: string): Promise<{ receipt: string }>; refund(id: number): Promise<void> }
 declare const stock: { reserve(id: number): Promise<void>; release(id: number): Promise<void> }

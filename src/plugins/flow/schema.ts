@@ -56,6 +56,7 @@ function tables({ schema: s }: PluginNames): string[] {
   finished_at timestamptz,
   primary key (run, key)
 )`,
+    `create index flow_steps_waiting on ${s}.flow_steps (run) where status in ('waiting', 'retrying')`,
     `create index flow_steps_child on ${s}.flow_steps (child) where kind = 'push'`,
     `create index flow_steps_awaited on ${s}.flow_steps (child) where kind = 'result' and status = 'waiting'`,
 
