@@ -305,21 +305,24 @@ test("parallel steps run side by side, and a race ends at every replay as it did
   expect((await plugin.get(job.id))!.executions).toBe(2)
 })
 
-test("a sleep or a signal may win against a step that runs", async () => {
-  const never = gate()
-  const limited = defineFlow("limited", async (flow) => {
-    const slow = (id: string) => flow.step(id, () => never.opened.then(() => "step"))
-    const first = await Promise.race([slow("a"), flow.sleep("20ms").then(() => "sleep")])
-    const second = await Promise.race([slow("b"), flow.waitFor<string>("now")])
-    return [first, second]
-  })
-  const { app, flows: plugin } = await start({ handlers: [limited] })
-  const job = await app.push(limited)
-  await until(async () => (await plugin.get(job.id))?.steps.some((step) => step.kind === "signal"))
-  await plugin.signal(job.id, "now", "signal")
-  expect(await job.result({ timeout })).toEqual(["sleep", "signal"])
-  never.open()
-})
+test.each([true, false])(
+  "a sleep or a signal may win against a step that runs; notifications: %s",
+  async (notifications) => {
+    const never = gate()
+    const limited = defineFlow("limited", async (flow) => {
+      const slow = (id: string) => flow.step(id, () => never.opened.then(() => "step"))
+      const first = await Promise.race([slow("a"), flow.sleep("20ms").then(() => "sleep")])
+      const second = await Promise.race([slow("b"), flow.waitFor<string>("now")])
+      return [first, second]
+    })
+    const { app, flows: plugin } = await start({ handlers: [limited], app: { notifications } })
+    const job = await app.push(limited)
+    await until(async () => (await plugin.get(job.id))?.steps.some((step) => step.kind === "signal"))
+    await plugin.signal(job.id, "now", "signal")
+    expect(await job.result({ timeout })).toEqual(["sleep", "signal"])
+    never.open()
+  },
+)
 
 test("time, random numbers and UUIDs are the same at every replay", async () => {
   const seen: unknown[] = []
@@ -434,6 +437,25 @@ test("an error of a transaction's own code is a failed attempt, whatever it says
   expect(record!.errors).toMatchObject([
     { code: "MILLRACE_STEP_FAILED", message: expect.stringContaining("2 attempts: the shop is closed") as string },
   ])
+})
+
+test("the timeline says when steps began and ended", async () => {
+  const [began, end] = [gate(), gate()]
+  const timed = defineFlow("timed", (flow) =>
+    flow.step("slow", async () => {
+      began.open()
+      await end.opened
+    }),
+  )
+  const { app, flows: plugin } = await start({ handlers: [timed] })
+  const job = await app.push(timed)
+  await began.opened
+  const since = performance.now()
+  await until(() => performance.now() > since + 60)
+  end.open()
+  await job.result({ timeout })
+  const [step] = (await plugin.get(job.id))!.steps
+  expect(step!.finishedAt!.getTime() - step!.startedAt.getTime()).toBeGreaterThanOrEqual(60)
 })
 
 test("a step that lost a race hears when the flow ends without it", async () => {

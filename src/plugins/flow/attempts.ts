@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { backoffDelay, type Backoff } from "../../lib/backoff.ts"
+import { monotonic } from "../../lib/clock.ts"
 import { milliseconds } from "../../lib/duration.ts"
 import { integer, parseOptions } from "../../lib/options.ts"
 import type { Transaction } from "../../model/database.ts"
@@ -46,6 +47,7 @@ export type Work =
 
 /** Attempts until the step has ended, or its next attempt is too far away. */
 export async function attempts(execution: Execution, step: Step, work: Work, policy: Policy): Promise<void> {
+  step.begun ??= monotonic()
   for (;;) {
     const failed = await attempt(execution, step, work, policy)
     if (!failed || execution.stopped) return

@@ -112,7 +112,7 @@ export const limitsKey = Symbol.for("millrace.flow-limits")
 export const defaultLimits: LedgerLimits = { maxSteps: 10_000, maxBytes: 10_000_000 }
 
 async function execute(job: BatchedJob<never, never>, run: FlowFunction<never, unknown>): Promise<unknown> {
-  const { db, names, hub, plugins } = (job.app as unknown as Record<typeof contextKey, Context>)[contextKey]
+  const { db, names, hub, notices, plugins } = (job.app as unknown as Record<typeof contextKey, Context>)[contextKey]
   const plugin = plugins.find((one) => limitsKey in one) as { [limitsKey]?: LedgerLimits } | undefined
   const token = (job as { readonly token?: string }).token
   // In a thread or process the app is another one, without plugins; its worker has them.
@@ -121,7 +121,7 @@ async function execute(job: BatchedJob<never, never>, run: FlowFunction<never, u
   if (!begun) throw leaseLost(job.id)
   const events = { changed: () => execution.poke(), broken: (error: unknown) => execution.fail(error) }
   const ledger: Ledger = new Ledger(db, names, job, begun, plugin?.[limitsKey] ?? defaultLimits, events)
-  const execution: Execution = new Execution(job, ledger)
+  const execution: Execution = new Execution(job, ledger, () => notices.arrive)
   return execution.run(() => run(flowOf(execution), job.payload), hub)
 }
 

@@ -49,12 +49,16 @@ const idPattern = /^[^#\0\p{Cs}]{1,200}$/u
 
 /** How long code that awaits something outside of any step is waited for before it counts as changed, ms. */
 const patience = 1_000
+/** How often a running execution looks for what it waits for, ms: it hears of it, if notifications arrive. */
+const safetyNet = 5_000
+const withoutNotices = 300
 const longest = 3_650 * 86_400_000
 const never = new Promise<never>(() => {})
 
 export class Execution {
   readonly job: RunningJob<never>
   readonly ledger: Ledger
+  readonly #arrives: () => boolean
   #ended = false
   readonly #over = new AbortController()
   #replaying = true
@@ -74,8 +78,10 @@ export class Execution {
   /** Errors that every replay will throw again. */
   readonly #recorded = new WeakSet<object>()
 
-  constructor(job: RunningJob<never>, ledger: Ledger) {
+  /** @param arrives whether notifications do: else what comes is looked for more often. */
+  constructor(job: RunningJob<never>, ledger: Ledger, arrives: () => boolean) {
     this.job = job
+    this.#arrives = arrives
     this.ledger = ledger
     this.#unasked = new Set(ledger.steps.keys())
   }
@@ -308,14 +314,15 @@ export class Execution {
 
   /** When it is stored, the settlement looks once more for what may have come meanwhile. */
   #park(waits: readonly Asked[]): Directive {
-    const next = Math.min(...waits.map(({ step }) => step!.until ?? Infinity))
+    const next = earliest(waits)
     return snooze(Math.min(longest, Math.max(0, next - this.ledger.now())))
   }
 
   async #wait(waits: readonly Asked[] = []): Promise<undefined> {
-    const next = Math.min(...waits.map(({ step }) => step!.until ?? Infinity))
-    const limit =
-      next === Infinity ? undefined : Math.min(2_000_000_000, Math.max(1, Math.ceil(next - this.ledger.now())))
+    const next = earliest(waits) - this.ledger.now()
+    const listens = waits.some(({ call }) => call.kind !== "sleep")
+    const soonest = Math.min(next, listens ? (this.#arrives() ? safetyNet : withoutNotices) : Infinity)
+    const limit = soonest === Infinity ? undefined : Math.min(2_000_000_000, Math.max(1, Math.ceil(soonest)))
     if (await this.#pokedWithin(limit)) return
     // Whether the time has come is the database's to say.
     await this.ledger.refresh()
@@ -332,6 +339,9 @@ export class Execution {
     return poked
   }
 }
+
+const earliest = (waits: readonly Asked[]): number =>
+  waits.reduce((least, { step }) => Math.min(least, step!.until ?? Infinity), Infinity)
 
 const differs = (step: Step, { kind, name }: Call): boolean =>
   step.kind !== kind || (kind !== "step" && kind !== "transaction" && (step.name ?? undefined) !== name)

@@ -59,7 +59,7 @@ export class Ledger {
   #readAt = performance.now()
   #ord: number
   #seq: number
-  #bytes: number
+  #bytes = 0
   readonly #taken = new Set<number>()
   /** Whether progress has yet to be noted. */
   #crashed: boolean
@@ -89,11 +89,8 @@ export class Ledger {
     this.inbox = [...begun.news.inbox]
     this.#now = begun.news.now
     this.#ord = this.due.at(-1)?.ord ?? 0
-    this.#seq = Math.max(0, ...begun.steps.map((step) => step.seq))
-    this.#bytes = begun.steps.reduce(
-      (sum, { value }) => sum + (value === undefined ? 0 : JSON.stringify(value).length),
-      0,
-    )
+    this.#seq = begun.steps.at(-1)?.seq ?? 0
+    for (const { value } of begun.steps) this.#count(value === undefined ? undefined : JSON.stringify(value))
   }
 
   /** The database's time, Unix ms: as read, plus what has passed here since. */
@@ -124,13 +121,17 @@ export class Ledger {
         "MILLRACE_BAD_JSON",
         `What "${key}" returned cannot be stored: ${json.path ?? "$"} ${json.problem}.`,
       )
-    this.#bytes += json.bytes
-    if (this.#bytes > this.#limits.maxBytes) {
+    const bytes = this.#bytes + json.bytes
+    if (bytes > this.#limits.maxBytes) {
       throw flowTooLarge(
-        `Flow ${this.claim.id} would store ${this.#bytes} bytes with "${key}", over the limit of ${this.#limits.maxBytes} (maxBytes).`,
+        `Flow ${this.claim.id} would store ${bytes} bytes with "${key}", over the limit of ${this.#limits.maxBytes} (maxBytes).`,
       )
     }
     return json.text
+  }
+
+  #count(text: string | undefined): void {
+    if (text !== undefined) this.#bytes += Buffer.byteLength(text)
   }
 
   /** Takes the next place in the order of ends. */
@@ -158,6 +159,7 @@ export class Ledger {
     step.status = how.error ? "failed" : "done"
     step.error = how.error
     step.value = how.text === undefined ? undefined : JSON.parse(how.text)
+    this.#count(how.text)
     if (how.takes) {
       this.#taken.add(how.takes.id)
       this.inbox = this.inbox.filter((arrival) => arrival !== how.takes)
@@ -262,6 +264,7 @@ export class Ledger {
     step.ord = place.ord
     step.value = text === undefined ? undefined : JSON.parse(text)
     step.child = child
+    this.#count(text)
     place.settle(step)
   }
 }

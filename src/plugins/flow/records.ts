@@ -43,7 +43,7 @@ export interface FlowStepRecord {
   readonly until: Date | undefined
   /** The pushed job. */
   readonly job: string | undefined
-  /** When it was first written down: for a step without a wait, its end. */
+  /** When its first attempt, or the wait, began. */
   readonly startedAt: Date
   readonly finishedAt: Date | undefined
 }

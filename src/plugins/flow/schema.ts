@@ -152,15 +152,20 @@ returns text language plpgsql ${pinned} as $$
 declare
   v_times json;
 begin
-  perform 1 from ${s}.jobs j where j.id = p_id and j.token = p_token for share;
+  -- Whoever will update the row below takes it whole at once: two that shared it first would wait for each other.
+  if p_progress then perform 1 from ${s}.jobs j where j.id = p_id and j.token = p_token for update;
+  else perform 1 from ${s}.jobs j where j.id = p_id and j.token = p_token for share;
+  end if;
   if not found then return null; end if;
   with stored as (
-    insert into ${s}.flow_steps as f (run, key, seq, kind, name, status, ord, value, error, attempts, until, child, finished_at)
+    insert into ${s}.flow_steps as f (run, key, seq, kind, name, status, ord, value, error, attempts, until, child, started_at,
+      finished_at)
     select p_id, n.key, n.seq, n.kind, n.name, n.status, n.ord, n.value::json, n.error, coalesce(n.attempts, 0),
       coalesce(to_timestamp(n.until / 1000), now() + n.delay_ms * interval '1 millisecond'), n.child,
+      now() - coalesce(n.took_ms, 0) * interval '1 millisecond',
       case when n.ord is not null then now() end
     from json_to_recordset(p_steps) as n(key text, seq integer, kind text, name text, status text, ord integer, value text,
-      error json, attempts integer, until float8, delay_ms float8, child uuid)
+      error json, attempts integer, until float8, delay_ms float8, took_ms float8, child uuid)
     on conflict (run, key) do update set status = excluded.status, ord = excluded.ord, value = excluded.value,
       error = excluded.error, attempts = excluded.attempts, until = coalesce(excluded.until, f.until),
       child = coalesce(excluded.child, f.child), finished_at = excluded.finished_at

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises"
 import { backoffDelay } from "../../lib/backoff.ts"
+import { monotonic } from "../../lib/clock.ts"
 import type { Connection, Database } from "../../model/database.ts"
 import { failure, type ErrorRecord } from "../../model/errors.ts"
 import type { PluginNames } from "../../model/plugin.ts"
@@ -28,6 +29,8 @@ export interface Step {
   /** Unix ms, by the database's clock. */
   until?: number | undefined
   child?: string | undefined
+  /** When its first attempt began here, by this machine's monotonic clock. */
+  begun?: number | undefined
 }
 
 /** An error that was stored, and is thrown again at each replay. */
@@ -153,13 +156,10 @@ export async function store(
 }
 
 /** The value is text within the text: so it is stored with its keys in their order, and JSON's null is not SQL's. */
-function rowOf({ step, text, delayMs }: Write): string {
-  return JSON.stringify({
-    ...step,
-    value: text,
-    delay_ms: delayMs,
-    until: delayMs === undefined ? step.until : undefined,
-  })
+function rowOf({ step: { begun, ...step }, text, delayMs }: Write): string {
+  const until = delayMs === undefined ? step.until : undefined
+  const took_ms = begun === undefined ? undefined : monotonic() - begun
+  return JSON.stringify({ ...step, value: text, delay_ms: delayMs, until, took_ms })
 }
 
 /** A step that may have been stored by a transaction whose end nobody heard of: the lock waits for that end. */
