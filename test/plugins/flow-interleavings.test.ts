@@ -317,8 +317,6 @@ test("every row of the table has a test, and every test a row", () => {
   const read = (file: string) => fs.readFileSync(new URL(file, import.meta.url), "utf8")
   const rows = [...read("../../docs/design/flows.md").matchAll(/^\| +(\d+) +\|/gm)].map(([, n]) => Number(n))
   const tests = [...read("flow-interleavings.test.ts").matchAll(/"#(\d+) /g)].map(([, n]) => Number(n))
-    Number(n),
-  )
   expect(rows.length).toBeGreaterThan(0)
   expect([...new Set(tests)]).toEqual(rows)
 })
