@@ -19,12 +19,16 @@ export const ten = defineFlow<Ten, TenResult>({ name: "ten" })
 /** Doubles a number; leaves no record. */
 export const twice = defineJob<number, number>({ name: "twice", ...keepsNothing })
 
-/** Every place at which the flow can be killed, in the order in which it comes by. */
+/** Those with code of their own. */
+const inside = ["step", "transaction", "left", "right", "last"]
+
+/** Every place at which the flow can be killed, in the order in which it comes by; after a step is before the next. */
 export const points = [
-  "begun",
-  ...["step", "transaction", "value", "push", "result", "sleep", "signal", "left", "right", "last"].flatMap((step) => [
-    `before ${step}`,
-    `in ${step}`,
-    `after ${step}`,
-  ]),
-].filter((point) => !["in value", "in push", "in result", "in sleep", "in signal"].includes(point))
+  ...["step", "transaction", "value", "push", "result", "sleep", "signal", "left", "right", "last"].flatMap((step) =>
+    inside.includes(step) ? [`before ${step}`, `in ${step}`] : [`before ${step}`],
+  ),
+  "after value",
+  "after left",
+  "after right",
+  "after last",
+]

@@ -59,7 +59,6 @@ async function run(flow: Flow, payload: Ten): Promise<TenResult> {
         return n
       }),
     )
-  await point("begun")
   const one = await plain("step", 1)
   const two = await written("transaction", 2)
   const uuid = await around("value", () => flow.uuid())
