@@ -46,6 +46,7 @@ const sections = [
   ["alerts: silence", "plugins/alerts/contract.js", "silenceOptions"],
   ["webhook(…)", "plugins/alerts/webhook.js", "webhookOptions"],
   ["email(…)", "plugins/alerts/email.js", "emailOptions"],
+  ["flows(…)", "plugins/flow/index.js", "flowOptions"],
   ["reprioritize(…)", "plugins/reprioritize/index.js", "reprioritizeOptions"],
   ["cron(…)", "plugins/cron/options.js", "cronOptions"],
   ["schedule(…) and defineSchedule(…)", "plugins/cron/options.js", "scheduleOptions"],

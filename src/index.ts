@@ -51,3 +51,27 @@ export type {
 } from "./plugins/cron/index.ts"
 export { triggers } from "./plugins/trigger/index.ts"
 export type { MappedValue, Trigger, TriggerEvent, TriggerOptions, Triggers } from "./plugins/trigger/index.ts"
+export { defineFlow, flows } from "./plugins/flow/index.ts"
+export type {
+  DefinedFlow,
+  Flow,
+  FlowDefinition,
+  FlowFunction,
+  FlowJob,
+  FlowListOptions,
+  FlowOptions,
+  FlowPage,
+  FlowPushOptions,
+  FlowRecord,
+  FlowsPlugin,
+  FlowState,
+  FlowStepRecord,
+  FlowSummary,
+  ResumeOptions,
+  SignalOptions,
+  StepOptions,
+  StepRetry,
+  StepRun,
+  Stored,
+  WaitForOptions,
+} from "./plugins/flow/index.ts"

@@ -54,6 +54,16 @@ declare function migrateOldPayload(old: unknown): { url: string; width: number }
 import { Worker, commandExecutor, type Executor } from "millrace/worker"
 declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
+  "docs/flows.md": `${app}${jobs}
+import { defineFlow, flows, Millrace, type Flow } from "millrace"
+import { Worker } from "millrace/worker"
+import { z } from "zod"
+import type pg from "pg"
+declare const client: pg.Client, dsn: string, flow: Flow, input: { id: number; email: string }, runs: m.FlowsPlugin, job: m.Reference
+declare const order: m.DefinedFlow<{ id: number; email: string }, unknown>
+declare const payments: { charge(id: number, key: string): Promise<{ receipt: string }>; refund(id: number): Promise<void> }
+declare const stock: { reserve(id: number): Promise<void>; release(id: number): Promise<void> }
+`,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
   "docs/errors-and-alerts.md": `${app}import nodemailer from "nodemailer"
 import { alerts, defaultRules, email, webhook, type Alerts, type ErrorGroups } from "millrace/worker"

@@ -35,6 +35,16 @@ const expected: Record<string, string> = {
     "[ 'attempt 1: skipped a row' ]",
     "",
   ].join("\n"),
+  flow: [
+    "charging order 7, attempt 1",
+    "r-7, approved by Ada, parcel p-7",
+    "charge: step, done",
+    "approved: signal, done",
+    "ship: push, done",
+    "ship.result: result, done",
+    "sleep: sleep, done",
+    "",
+  ].join("\n"),
   "push-from-sql": [
     "mail: hello Ada",
     "[ { cancelled: 'cancelled' } ]",

@@ -23,6 +23,8 @@ export interface HubEvents {
   "job.cancelled": JobEventBody
   /** Taken back from a lost worker, by this one. */
   "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState; readonly by: string }
+  /** Something has come for a flow that runs. */
+  "flow.news": { readonly id: string }
   "leadership.gained": { readonly worker: string; readonly term: string }
   "leadership.renewed": { readonly worker: string; readonly term: string }
   "leadership.lost": { readonly worker: string; readonly term: string }
