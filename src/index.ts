@@ -31,3 +31,38 @@ export type { BulkOptions, BulkProgress, BulkReport, Refusal } from "./client/bu
 export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
+export { condition } from "./plugins/workflow/conditions.ts"
+export type { Condition } from "./plugins/workflow/conditions.ts"
+export type { Builder, JobStep, MapStep, Step } from "./plugins/workflow/builder.ts"
+export type { Graph } from "./plugins/workflow/drawing.ts"
+export type { Graft, GraftOptions } from "./plugins/workflow/graft.ts"
+export { workflows } from "./plugins/workflow/index.ts"
+export type {
+  FindWorkflowsOptions,
+  WorkflowPage,
+  WorkflowRule,
+  Workflows,
+  WorkflowsOptions,
+} from "./plugins/workflow/index.ts"
+export type { FailurePolicy } from "./plugins/workflow/node.ts"
+export type {
+  GroupOptions,
+  MapOptions,
+  StepOptions,
+  WaitForOptions,
+  WorkflowOptions,
+} from "./plugins/workflow/options.ts"
+export type { PushWorkflowOptions } from "./plugins/workflow/push.ts"
+export type {
+  StepRecord,
+  StepRun,
+  StepState,
+  WorkflowRecord,
+  WorkflowState,
+  WorkflowSummary,
+} from "./plugins/workflow/record.ts"
+export { WorkflowReference } from "./plugins/workflow/reference.ts"
+export type { CancelWorkflowOptions, RetryWorkflowOptions } from "./plugins/workflow/reference.ts"
+export type { Holds, Ref, Unwired, Wired } from "./plugins/workflow/references.ts"
+export { workflow } from "./plugins/workflow/workflow.ts"
+export type { Workflow } from "./plugins/workflow/workflow.ts"
