@@ -1,4 +1,3 @@
-import type { StandardSchemaV1 } from "@standard-schema/spec"
 import { milliseconds, type Duration } from "../../lib/duration.ts"
 import { checkName } from "../../model/name.ts"
 import type { AnyDefinition, Pushable } from "../../model/pushable.ts"
@@ -225,7 +224,7 @@ export function builder(scope: Scope): Builder<never> {
     },
     group(key, build, options) {
       const gate = value(`${key}.start`, null, options, "value")
-      return collect(scope, key, build as (inside: Builder<never>) => unknown, { ...scope, gate }) as never
+      return collect(scope, key, build, { ...scope, gate }) as never
     },
     run(key, workflow, input, options) {
       const gate = value(`${key}.input`, input, options, "value")

@@ -15,7 +15,7 @@ const withoutNotices = 150
 export class Finishes {
   readonly #app: AppContext
   readonly #waiting = new Map<string, Set<Signal>>()
-  #remove: (() => void) | undefined
+  #listens = false
 
   constructor(app: AppContext) {
     this.#app = app
@@ -40,9 +40,13 @@ export class Finishes {
   }
 
   #listen(id: string): Signal {
-    this.#remove ??= this.#app.hub.on("workflow.finished", ({ body }) => {
-      for (const told of this.#waiting.get(body.id) ?? []) told.notify()
-    })
+    if (!this.#listens) {
+      this.#listens = true
+      // Until the app is closed, which ends its hub.
+      this.#app.hub.on("workflow.finished", ({ body }) => {
+        for (const told of this.#waiting.get(body.id) ?? []) told.notify()
+      })
+    }
     const told = new Signal()
     const all = this.#waiting.get(id) ?? new Set()
     this.#waiting.set(id, all.add(told))

@@ -75,11 +75,17 @@ export async function start(
   return new Set(rows[0]!.made)
 }
 
-const columns = `id, name, state, paused, steps, unfinished, retries, input, result, failure, cancel, undone,
-  created_at, updated_at, finished_at`
+const columns = (
+  names: PluginNames,
+): string => `id, name, state, paused, steps, retries, input, result, failure, cancel, undone,
+  created_at, updated_at, finished_at, case when finished_at is null then (
+    select count(*)::integer from ${names.of("workflow_steps")} s
+    where s.workflow_id = workflows.id and s.item = -1 and s.state in ('waiting', 'active')) else 0 end as unfinished`
 
 export async function findWorkflow(db: Connection, names: PluginNames, id: string): Promise<WorkflowRow | undefined> {
-  const { rows } = await db.query<WorkflowRow>(`select ${columns} from ${names.of("workflows")} where id = $1`, [id])
+  const { rows } = await db.query<WorkflowRow>(`select ${columns(names)} from ${names.of("workflows")} where id = $1`, [
+    id,
+  ])
   return rows[0]
 }
 
@@ -108,7 +114,7 @@ export async function listWorkflows(
   limit: number,
 ): Promise<WorkflowRow[]> {
   const { rows } = await db.query<WorkflowRow>(
-    `select ${columns.replace("input, result", "null as input, null as result")} from ${names.of("workflows")}
+    `select ${columns(names).replace("input, result", "null as input, null as result")} from ${names.of("workflows")}
      where ${conditions} and ($4::uuid is null or id < $4) order by id desc limit $5`,
     [...valuesOf(filter), before ?? null, limit],
   )

@@ -55,7 +55,7 @@ export function workflow(name: string, ...given: readonly unknown[]): never {
   checkName("workflow.name", name)
   const [schema, build, options] = typeof given[0] === "function" ? [undefined, ...given] : given
   if (typeof build !== "function") throw badWorkflow(`workflow "${name}" needs a function that defines its steps.`)
-  if (schema !== undefined && !((schema as object | null) && "~standard" in (schema as object))) {
+  if (schema !== undefined && !isSchema(schema)) {
     throw badWorkflow(`workflow "${name}": its input is described by a Standard Schema (zod, valibot, arktype, …).`)
   }
   return define(
@@ -65,6 +65,9 @@ export function workflow(name: string, ...given: readonly unknown[]): never {
     options,
   ) as never
 }
+
+const isSchema = (given: unknown): given is StandardSchemaV1 =>
+  given !== null && (typeof given === "object" || typeof given === "function") && "~standard" in given
 
 function define(
   name: string,
@@ -83,24 +86,27 @@ function define(
   }
   const output = build(builder(scope))
   const nodes = arrange(name, [...scope.nodes.values()])
-  const result = record(output ?? lastOf(nodes), `the result of workflow "${name}"`)
+  const result = record(output ?? resultsOf(lastOf(nodes)), `the result of workflow "${name}"`)
   for (const { node } of readsOf(result.holes ?? [])) {
     if (!nodes.includes(node)) throw badWorkflow(`workflow "${name}" returns the result of another workflow's step.`)
   }
   const plan = {
     keep_s: retention === "forever" ? -1 : Math.ceil(milliseconds(retention, `workflow "${name}".retention`) / 1_000),
     output: storedTemplate(result),
+    last: lastOf(nodes).length,
     steps: storedSteps(nodes),
   }
   return Object.freeze({ name, input, onFailure, build, nodes, plan: JSON.stringify(plan) })
 }
 
-/** The results of the steps that nobody waits for. */
-function lastOf(nodes: readonly Node[]): Record<string, unknown> {
+/** The steps that nobody waits for. */
+function lastOf(nodes: readonly Node[]): readonly Node[] {
   const needed = new Set(nodes.flatMap((node) => [...node.needs.keys()]))
-  const last = nodes.filter((node) => !needed.has(node))
-  return Object.fromEntries(last.map((node) => [node.key, ref({ from: "step", node, path: [], loose: true })]))
+  return nodes.filter((node) => !needed.has(node))
 }
+
+const resultsOf = (nodes: readonly Node[]): Record<string, unknown> =>
+  Object.fromEntries(nodes.map((node) => [node.key, ref({ from: "step", node, path: [], loose: true })]))
 
 /** Steps as the database keeps them: numbers instead of nodes, dependants instead of dependencies. */
 export function storedSteps(nodes: readonly Node[]): Record<string, unknown>[] {

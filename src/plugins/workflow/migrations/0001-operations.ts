@@ -116,7 +116,7 @@ declare
 begin
   select array_agg(w.id order by w.id), count(*) into v_workflows, looked from (
     select w.id from ${s}.workflows w where w.state in ('running', 'failing', 'cancelling', 'compensating')
-      and w.id > p_after and w.updated_at < now() - interval '1 second' order by w.id limit p_limit) w;
+      and w.id > p_after order by w.id limit p_limit) w;
   last := v_workflows[cardinality(v_workflows)];
   found := 0;
   if v_workflows is null then return; end if;
@@ -180,7 +180,7 @@ begin
     select unnest(p.children || p.loose) as id from ${s}.workflow_steps p where p.id = any(v_set)) u group by u.id) c
   where s.id = c.id and s.id = any(v_set);
   update ${s}.workflows set state = 'running', paused = false, compensate = false, undone = null, failure = null, cancel = null, result = null,
-    finished_at = null, keep_until = null, retries = retries + 1, unfinished = cardinality(v_set), updated_at = now(),
+    finished_at = null, keep_until = null, retries = retries + 1, unfinished = ${s}.workflow_unfinished_1(id), updated_at = now(),
     input = coalesce(p_input, input)
   where id = p_workflow;
   select array_agg(s.id order by s.step) into v_ready from ${s}.workflow_steps s where s.id = any(v_set) and s.waits = 0;

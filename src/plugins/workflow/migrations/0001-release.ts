@@ -42,7 +42,7 @@ function go(names: PluginNames): string {
   const { schema: s } = names
   return `create function ${s}.workflow_go_1(p_workflows uuid[], p_steps bigint[]) returns void language plpgsql ${inner} as $$
 declare
-  v_jobs uuid[] := ${s}.uuids_1(cardinality(p_steps)); v_notices text[];
+  v_jobs uuid[] := ${s}.workflow_uuids_1(cardinality(p_steps)); v_notices text[];
 begin
   update ${s}.workflow_steps s set state = 'active', waits = 0, job_id = u.job, released_at = now()
   from unnest(p_steps, v_jobs) as u(id, job) where s.id = u.id and s.id = any(p_steps);
@@ -73,7 +73,7 @@ begin
     select i.id, i.item from ${s}.workflow_steps i
     where i.workflow_id = w.id and i.step = m.step and i.item >= m.next_item and i.state = 'waiting'
     order by i.item limit v_room) i;
-  v_jobs := ${s}.uuids_1(cardinality(v_items));
+  v_jobs := ${s}.workflow_uuids_1(cardinality(v_items));
   update ${s}.workflow_steps i set state = 'active', job_id = u.job, released_at = now()
   from unnest(v_items, v_jobs) as u(id, job) where i.id = u.id and i.id = any(v_items);
   ${storeJobs(

@@ -5,7 +5,7 @@ import { inner } from "./settings.ts"
  * The engine: from steps that have ended to those that are released by it, wave by wave, for many workflows at once, until
  * nothing moves. Called with the workflows' rows locked, which is what makes two parents that end at once see each other.
  */
-export const runFunctions = (names: PluginNames): string[] => [halt(names), undo(names), finish(names), run(names)]
+export const runFunctions = (names: PluginNames): string[] => [halt(names), undo(names), ...finish(names), run(names)]
 
 /** Ends what waits for time or a signal in a workflow that goes no further, and maps that are between two items. */
 const halt = ({ schema: s }: PluginNames): string =>
@@ -41,7 +41,7 @@ begin
   if not found then return false; end if;
   select array_agg(s.id order by s.item desc) into v_rows from ${s}.workflow_steps s
   where s.workflow_id = p_workflow and s.step = v_step and s.undoable and s.state = 'succeeded' and s.undo_state is null;
-  v_jobs := ${s}.uuids_1(cardinality(v_rows));
+  v_jobs := ${s}.workflow_uuids_1(cardinality(v_rows));
   update ${s}.workflow_steps s set undo_state = 'active', undo_job = u.job
   from unnest(v_rows, v_jobs) as u(id, job) where s.id = u.id and s.id = any(v_rows);
   ${undoJobs(s, channel)}
@@ -68,21 +68,40 @@ const undoJobs = (s: string, channel: string): string => `
   select array_agg(distinct p.notice) into v_notices from pushed p;
   perform pg_notify('${channel}', n) from unnest(v_notices) as n;`
 
-/** What becomes of workflows of which no step is left. */
-const finish = ({ schema: s, channel }: PluginNames): string =>
+/**
+ * What becomes of workflows whose last steps have all ended. Only the last ones are counted: the others write nothing to
+ * the workflow's row.
+ */
+const finish = ({ schema: s, channel }: PluginNames): string[] => [
+  `create function ${s}.workflow_count_1(p_steps bigint[]) returns void language plpgsql ${inner} as $$
+declare
+  v_workflows uuid[]; v_counts integer[]; v_events text[];
+begin
+  select array_agg(c.id), array_agg(c.n) into v_workflows, v_counts from (
+    select s.workflow_id as id, count(*)::integer as n from ${s}.workflow_steps s
+    where s.id = any(p_steps) and s.children = '{}' and s.loose = '{}' group by 1) c;
+  if v_workflows is null then return; end if;
+  with counted as (
+    update ${s}.workflows w set unfinished = w.unfinished - c.n, updated_at = now(),
+      state = case when w.unfinished = c.n and w.state = 'running' then 'succeeded' else w.state end,
+      finished_at = case when w.unfinished = c.n and w.state = 'running' then now() end,
+      keep_until = case when w.unfinished = c.n and w.state = 'running' and w.keep_s >= 0 then now() + w.keep_s * interval '1 second' end,
+      result = case when w.unfinished = c.n and w.state = 'running' then ${s}.workflow_fill_1(w.id, w.output, w.input) end
+    from unnest(v_workflows, v_counts) as c(id, n)
+    where w.id = c.id and w.id = any(v_workflows)
+    returning w.id, w.name, w.state, w.unfinished)
+  select array_agg(json_build_object('from', 'database', 'n', 0, 'name', 'workflow.finished',
+      'body', json_build_object('id', c.id, 'name', c.name, 'state', c.state))::text) filter (where c.state = 'succeeded'),
+    array_agg(c.id) filter (where c.unfinished = 0 and c.state <> 'succeeded')
+  into v_events, v_workflows from counted c;
+  perform pg_notify('${channel}', 'e ' || e) from unnest(v_events) as e;
+  if v_workflows is not null then perform ${s}.workflow_finish_1(v_workflows); end if;
+end
+$$`,
   `create function ${s}.workflow_finish_1(p_workflows uuid[]) returns void language plpgsql ${inner} as $$
 declare
-  v_left uuid[]; v_id uuid; v_events text[];
+  v_id uuid;
 begin
-  with ended as (
-    update ${s}.workflows w set state = 'succeeded', finished_at = now(), updated_at = now(),
-      keep_until = case when w.keep_s >= 0 then now() + w.keep_s * interval '1 second' end,
-      result = ${s}.workflow_fill_1(w.id, w.output, w.input)
-    where w.id = any(p_workflows) and w.unfinished = 0 and w.state = 'running'
-    returning w.id, w.name, w.state)
-  select array_agg(json_build_object('from', 'database', 'n', 0, 'name', 'workflow.finished',
-    'body', json_build_object('id', e.id, 'name', e.name, 'state', e.state))::text) into v_events from ended e;
-  perform pg_notify('${channel}', 'e ' || e) from unnest(v_events) as e;
   for v_id in select w.id from ${s}.workflows w
     where w.id = any(p_workflows) and w.unfinished = 0 and w.state in ('failing', 'cancelling', 'compensating') order by w.id loop
     if (select w.compensate from ${s}.workflows w where w.id = v_id) and ${s}.workflow_undo_1(v_id) then
@@ -100,7 +119,8 @@ begin
     end if;
   end loop;
 end
-$$`
+$$`,
+]
 
 const run = ({ schema: s, channel }: PluginNames): string =>
   `create function ${s}.workflow_run_1(p_workflows uuid[], p_done bigint[], p_ready bigint[]) returns void language plpgsql ${inner} as $$
@@ -155,13 +175,8 @@ begin
     v_slow := '{}';
     exit when cardinality(v_done) = 0;
   end loop;
-  if cardinality(v_all) = 0 then
-    perform ${s}.workflow_finish_1(p_workflows);
-    return;
+  if cardinality(v_all) = 0 then perform ${s}.workflow_finish_1(p_workflows);
+  else perform ${s}.workflow_count_1(v_all);
   end if;
-  update ${s}.workflows w set unfinished = w.unfinished - c.n, updated_at = now()
-  from (select s.workflow_id, count(*) as n from ${s}.workflow_steps s where s.id = any(v_all) group by 1) c
-  where w.id = c.workflow_id and w.id = any(p_workflows);
-  perform ${s}.workflow_finish_1(p_workflows);
 end
 $$`

@@ -2,7 +2,12 @@ import type { PluginNames } from "../../../model/plugin.ts"
 import { inner, pinned } from "./settings.ts"
 
 /** Storing workflows of one definition, and releasing their first steps; also steps that join while a workflow runs. */
-export const startFunctions = (names: PluginNames): string[] => [storeSteps(names), start(names), graft(names)]
+export const startFunctions = (names: PluginNames): string[] => [
+  unfinished(names),
+  storeSteps(names),
+  start(names),
+  graft(names),
+]
 
 const stepColumns =
   "step integer, key text, kind text, on_failure text, simple boolean, undoable boolean, waits integer, children integer[], loose integer[], plan jsonb"
@@ -25,6 +30,13 @@ begin
 end
 $$`
 
+/** Last steps that have not ended. */
+const unfinished = ({ schema: s }: PluginNames): string =>
+  `create function ${s}.workflow_unfinished_1(p_workflow uuid) returns integer language sql ${inner} as $$
+  select count(*)::integer from ${s}.workflow_steps s
+  where s.workflow_id = p_workflow and s.item = -1 and s.state in ('waiting', 'active') and s.children = '{}' and s.loose = '{}'
+$$`
+
 /** Returns the ids that are new; the others were pushed before. */
 const start = ({ schema: s }: PluginNames): string =>
   `create function ${s}.workflow_start_1(p_ids uuid[], p_name text, p_plan jsonb, p_inputs json) returns uuid[] language plpgsql ${pinned} as $$
@@ -33,7 +45,7 @@ declare
 begin
   with made as (
     insert into ${s}.workflows (id, name, state, steps, unfinished, keep_s, input, output)
-    select u.id, p_name, 'running', v_count, v_count, (p_plan ->> 'keep_s')::integer, u.input::jsonb, p_plan -> 'output'
+    select u.id, p_name, 'running', v_count, (p_plan ->> 'last')::integer, (p_plan ->> 'keep_s')::integer, u.input::jsonb, p_plan -> 'output'
     from rows from (unnest(p_ids), json_array_elements(p_inputs)) as u(id, input) order by u.id
     on conflict do nothing returning id)
   select array_agg(m.id order by m.id) into v_new from made m;
@@ -90,8 +102,8 @@ begin
   update ${s}.workflow_steps x set children = x.children || v_roots where x.id = v_step.id;
   update ${s}.workflow_steps x set children = x.children || v_before where x.id = any(v_sinks);
   update ${s}.workflow_steps x set waits = x.waits + cardinality(v_sinks) where x.id = any(v_before);
-  update ${s}.workflows set steps = steps - cardinality(v_old) + jsonb_array_length(p_steps),
-    unfinished = unfinished - cardinality(v_old) + jsonb_array_length(p_steps), updated_at = now() where id = w.id;
+  update ${s}.workflows set steps = steps - cardinality(v_old) + jsonb_array_length(p_steps), updated_at = now(),
+    unfinished = ${s}.workflow_unfinished_1(id) where id = w.id;
   return 'done';
 end
 $$`

@@ -6,6 +6,14 @@ import type { PluginNames } from "../../../model/plugin.ts"
  * the function itself. Every name in them is qualified or in pg_catalog, which is always searched.
  */
 export const values = ({ schema: s }: PluginNames): string[] => [
+  // Like uuids_1 of the core (version 7, ascending), put together from bytes, at a fifth of its cost.
+  `create function ${s}.workflow_uuids_1(p_count integer) returns uuid[] language sql volatile as $$
+  select pg_catalog.array_agg(pg_catalog.encode(
+    pg_catalog.int8send(((c.start + i) >> 12 << 16) | 28672 | ((c.start + i) & 4095))
+      || pg_catalog.substr(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()), 9), 'hex')::pg_catalog.uuid order by i)
+  from (select pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) * 4096000)::pg_catalog.int8 as start) c,
+    pg_catalog.generate_series(1, p_count) i
+$$`,
   // Where a value comes from: { value }, { text: [parts] }, or { from, step?, path } with the path as text of an array.
   `create function ${s}.workflow_value_1(p_workflow uuid, p_ref jsonb, p_input jsonb, p_item jsonb, p_index integer, p_result jsonb)
 returns jsonb language plpgsql as $$
@@ -40,7 +48,15 @@ begin
   if v_holes is null then return v; end if;
   for i in 0..pg_catalog.jsonb_array_length(v_holes) - 1 loop
     v_hole := v_holes -> i;
-    v_value := ${s}.workflow_value_1(p_workflow, v_hole, p_input, p_item, p_index, p_result);
+    case v_hole ->> 'from' -- the most frequent ones without another call
+    when 'input' then v_value := p_input;
+    when 'item' then v_value := p_item;
+    when 'step' then
+      select s.result into v_value from ${s}.workflow_steps s
+      where s.workflow_id = p_workflow and s.step = (v_hole ->> 'step')::pg_catalog.int4 and s.item = -1;
+    else v_value := ${s}.workflow_value_1(p_workflow, v_hole - 'path', p_input, p_item, p_index, p_result);
+    end case;
+    if v_hole ? 'path' then v_value := v_value #> (v_hole ->> 'path')::pg_catalog.text[]; end if;
     v_at := (v_hole ->> 'at')::pg_catalog.text[];
     if pg_catalog.cardinality(v_at) = 0 then v := v_value;
     elsif v_value is null and v_hole ? 'optional' then v := v #- v_at;

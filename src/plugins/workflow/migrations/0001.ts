@@ -44,7 +44,7 @@ const tables = ({ schema: s }: PluginNames): string[] => [
   keep_until  timestamptz,                           -- once it has finished
   keep_s      integer not null,                      -- seconds to keep after finishing; -1 for ever
   steps       integer not null,                      -- without the items of maps
-  unfinished  integer not null,                      -- steps that have not ended
+  unfinished  integer not null,                      -- last steps (nobody waits for them) that have not ended
   retries     integer not null default 0,
   paused      boolean not null default false,
   compensate  boolean not null default false,        -- what was done is undone before it ends
