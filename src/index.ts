@@ -32,8 +32,7 @@ export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
 export { condition } from "./plugins/workflow/conditions.ts"
-export type { Condition } from "./plugins/workflow/conditions.ts"
-export type { Builder, JobStep, MapStep, Step } from "./plugins/workflow/builder.ts"
+export type { Builder, JobStep, MapStep, Step, Workflow } from "./plugins/workflow/definition.ts"
 export type { Graph } from "./plugins/workflow/drawing.ts"
 export type { Graft, GraftOptions } from "./plugins/workflow/graft.ts"
 export { workflows } from "./plugins/workflow/index.ts"
@@ -43,8 +42,8 @@ export type {
   WorkflowRule,
   Workflows,
   WorkflowsOptions,
-} from "./plugins/workflow/index.ts"
-export type { FailurePolicy } from "./plugins/workflow/node.ts"
+} from "./plugins/workflow/api.ts"
+export type { Condition, FailurePolicy } from "./plugins/workflow/node.ts"
 export type {
   GroupOptions,
   MapOptions,
@@ -65,4 +64,3 @@ export { WorkflowReference } from "./plugins/workflow/reference.ts"
 export type { CancelWorkflowOptions, RetryWorkflowOptions } from "./plugins/workflow/reference.ts"
 export type { Holds, Ref, Unwired, Wired } from "./plugins/workflow/references.ts"
 export { workflow } from "./plugins/workflow/workflow.ts"
-export type { Workflow } from "./plugins/workflow/workflow.ts"

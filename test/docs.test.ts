@@ -56,6 +56,14 @@ declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/workflows.md": `import { defineJob, workflow, workflows, type Builder } from "millrace"
+import type pg from "pg"
+const flows = workflows()
+const order = workflow("order", (w: Builder<{ id: string }>) => void w.sleep("a", 1))
+const plan = defineJob<{ pages: number }>({ name: "plan" })
+const fetchPage = defineJob<{ page: number; token: string }>({ name: "page" })
+declare const client: pg.Client, id: string, input: { id: string }, inputs: { id: string }[]
+`,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

@@ -50,6 +50,17 @@ const expected: Record<string, string> = {
   "guide-plugin": "[ { queue: 'default', waiting: 2 } ]\n",
   "quick-start": "hello Ada, attempt 1\n",
   "module-function": "report of May\nfailed there is no function reports.weekly\n",
+  "order-workflow": [
+    "{",
+    "  parcels: [ { parcel: 'P-book' }, { parcel: 'P-lamp' } ],",
+    "  receipt: 'R1-500'",
+    "}",
+    "[ 'ada@example.org: Paid: R1-500, 2 parcels' ]",
+    "failed ship all",
+    "[ 'recalled P-book', 'released shelf 4', 'refunded R2-900' ]",
+    "400 [ { orders: 2 } ]",
+    "",
+  ].join("\n"),
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
   "seeds/002-creating-a-worker": "running [ 'default' ]\n",
   "seeds/002-worker-tags": [

@@ -1,6 +1,7 @@
 import { condition, defineJob, workflow, workflows, type Handler, type Millrace, type Workflows } from "millrace"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { z } from "zod"
+import { obeying } from "../support/worker-fixture.ts"
 import { fixture, rejection, until, type Fixture } from "../support/app.ts"
 
 /*
@@ -10,6 +11,8 @@ import { fixture, rejection, until, type Fixture } from "../support/app.ts"
 const add = defineJob<{ a: number; b: number }, number>({ name: "add", maxAttempts: 1 })
 const echo = defineJob<unknown, unknown>({ name: "echo", maxAttempts: 1 })
 const fails = defineJob<{ with: string }, string>({ name: "fails", maxAttempts: 1 })
+const hold = defineJob<object, string>({ name: "hold", maxAttempts: 1 })
+const grow = defineJob<{ n: number }, string>({ name: "grow", maxAttempts: 2, backoff: { initial: 0 } })
 const note = defineJob<{ what: string }, string>({ name: "note", maxAttempts: 1 })
 
 let all: Fixture
@@ -17,6 +20,7 @@ let app: Millrace
 const flows: Workflows = workflows({ sweep: "200ms" })
 const notes: string[] = []
 let broken = true
+let grafts = 0
 
 const handlers: Handler[] = [
   add.handler(({ a, b }) => a + b),
@@ -24,6 +28,21 @@ const handlers: Handler[] = [
   fails.handler((payload) => {
     if (broken) throw new Error(payload.with)
     return payload.with
+  }),
+  hold.handler((_, { signal }) => obeying(signal)),
+  grow.handler(async ({ n }, job) => {
+    await flows.graft(
+      job,
+      (w, earlier) => {
+        const grown = Array.from({ length: n }, (__, at) =>
+          w.step(`grown-${at}`, echo, { n: at, first: earlier("first") }),
+        )
+        w.value("joined", grown.length, { after: grown })
+      },
+      { before: ["end"] },
+    )
+    if (++grafts === 1) throw new Error("not at the first attempt")
+    return "planned"
   }),
   note.handler(({ what }) => {
     notes.push(what)
@@ -206,4 +225,249 @@ test("timers wait, signals come early, late, or not at all", async () => {
     errors: [{ code: "MILLRACE_TIMEOUT" }],
   })
   expect((await rejection(pushed.signal("late"))).code).toBe("MILLRACE_WORKFLOW_STATE")
+})
+
+test("groups, sub-workflows, values and sequences are parts of one workflow", async () => {
+  const pack = workflow<{ sku: string }>("pack", (w) => w.step("wrap", echo, { wrapped: w.input.sku }))
+  const nested = workflow<{ sku: string; gift: boolean }>("nested", (w) => {
+    const packed = w.run("pack", pack, { sku: w.input.sku })
+    const gift = w.group("gift", (g) => g.step("card", echo, { for: packed }), {
+      when: condition.eq(w.input.gift, true),
+    })
+    const one = w.step("one", note, { what: "sequence one" })
+    const two = w.step("two", note, { what: "sequence two" })
+    const last = w.sequence(one, two)
+    return w.value("all", { packed, card: gift.maybe, last })
+  })
+  const pushed = await flows.push(nested, { sku: "cube", gift: true })
+  const packed = { wrapped: "cube" }
+  expect(await pushed.result(within)).toEqual({ packed, card: { for: packed }, last: "sequence two" })
+  expect(notes.indexOf("sequence two")).toBeGreaterThan(notes.indexOf("sequence one"))
+  const keys = (await pushed.get())!.steps.map(({ key }) => key)
+  expect(keys).toEqual(expect.arrayContaining(["pack.input", "pack.wrap", "pack", "gift.start", "gift.card", "gift"]))
+  expect(await (await flows.push(nested, { sku: "vase", gift: false })).result(within)).not.toHaveProperty("card")
+})
+
+test("a cancelled workflow starts nothing more, stops what runs, and may undo what was done", async () => {
+  const slow = workflow<{ list: number[] }>("slow", (w) => {
+    const done = w.step("done", note, { what: "to undo" }).undo(note, () => ({ what: "undone by cancel" }))
+    const held = w.step("held", hold, {}, { after: done })
+    w.map("later", echo, w.input.list, (item) => item, { after: held })
+  })
+  const pushed = await flows.push(slow, { list: [1, 2] })
+  await until(async () => (await pushed.get())!.steps[1]!.jobState === "running", "it runs")
+  expect(await pushed.cancel("no longer wanted", { compensate: true })).toBe(true)
+  const error = await rejection(pushed.result(within))
+  expect(error).toMatchObject({ code: "MILLRACE_CANCELLED" })
+  expect(error.message).toMatch(/no longer wanted/)
+  const record = (await pushed.get())!
+  expect(record).toMatchObject({ state: "cancelled", undone: "all", cancel: { reason: "no longer wanted" } })
+  expect(record.steps.map(({ state }) => state)).toEqual(["succeeded", "cancelled", "cancelled"])
+  expect(notes).toContain("undone by cancel")
+  expect(await pushed.cancel()).toBe(false)
+})
+
+test("a paused workflow starts nothing, and goes on where it was", async () => {
+  const gates = workflow<{ list: number[] }>("gates", (w) => {
+    const ready = w.waitFor("ready")
+    const items = w.map("items", echo, w.input.list, (item) => item, { after: ready, window: 1 })
+    return w.step("end", echo, { items })
+  })
+  const pushed = await flows.push(gates, { list: [1, 2, 3] })
+  expect(await pushed.pause()).toBe(true)
+  expect(await pushed.pause()).toBe(false)
+  await pushed.signal("ready")
+  const record = (await pushed.get())!
+  expect([record.state, record.steps.map(({ state }) => state)]).toEqual([
+    "paused",
+    ["succeeded", "waiting", "waiting"],
+  ])
+  expect(await pushed.resume()).toBe(true)
+  expect(await pushed.result(within)).toEqual({ items: [1, 2, 3] })
+})
+
+test("a push with the same id is the same push, also after the workflow has finished", async () => {
+  const once = workflow<{ n: number }>("once", (w) => w.step("only", add, { a: w.input.n, b: 1 }))
+  const id = "018f0000-0000-7000-8000-00000000abcd"
+  const [first, second] = await Promise.all([flows.push(once, { n: 1 }, { id }), flows.push(once, { n: 1 }, { id })])
+  expect(first.duplicate).not.toBe(second.duplicate)
+  expect(await first.result(within)).toBe(2)
+  expect((await flows.push(once, { n: 7 }, { id })).duplicate).toBe(true)
+  expect(await flows.get<number>(id).result(within)).toBe(2)
+})
+
+test("a workflow pushed in a transaction exists if it commits", async () => {
+  const once = workflow<{ n: number }>("in-tx", (w) => w.step("only", add, { a: w.input.n, b: 1 }))
+  const client = await all.pool.connect()
+  try {
+    await client.query("begin")
+    const gone = await flows.push(once, { n: 1 }, { tx: client })
+    await client.query("rollback")
+    expect(await gone.get()).toBeUndefined()
+    await client.query("begin")
+    const kept = await flows.push(once, { n: 2 }, { tx: client })
+    expect(await kept.get()).toBeUndefined()
+    await client.query("commit")
+    expect(await kept.result(within)).toBe(3)
+  } finally {
+    client.release()
+  }
+})
+
+test("a step whose job is cancelled while it waits, deleted, or lost too often, ends, and its workflow with it", async () => {
+  const later = workflow("later", (w) => {
+    const delayed = w.step("delayed", echo, {}, { delay: "1h" })
+    w.step("after", echo, { delayed })
+  })
+  const ends = async (end: (job: string) => Promise<unknown>) => {
+    const pushed = await flows.push(later)
+    await end((await pushed.get())!.steps[0]!.jobId!)
+    await rejection(pushed.result(within))
+    return (await pushed.get())!
+  }
+  const states = ({ state, steps }: { state: string; steps: readonly { state: string }[] }) => [
+    state,
+    ...steps.map((step) => step.state),
+  ]
+  expect(states(await ends((job) => app.job(job).cancel()))).toEqual(["failed", "cancelled", "skipped"])
+  expect(states(await ends(() => app.cancelAll({ name: "echo", state: "scheduled" })))).toEqual([
+    "failed",
+    "cancelled",
+    "skipped",
+  ])
+  const deleted = await ends((job) => app.job(job).delete())
+  expect(states(deleted)).toEqual(["failed", "cancelled", "skipped"])
+  expect(deleted.failure?.error).toMatchObject({ code: "MILLRACE_UNKNOWN_JOB" })
+  expect(states(await ends(() => app.deleteAll({ name: "echo", state: "scheduled" })))[0]).toBe("failed")
+})
+
+test("pruned and deleted records of finished jobs change nothing", async () => {
+  const long = workflow<{ n: number }>("long", (w) => {
+    const first = w.step("first", add, { a: w.input.n, b: 1 }, { retention: "none" })
+    const go = w.waitFor("go", { after: first })
+    return w.step("last", add, { a: first, b: 1 }, { after: go })
+  })
+  const pushed = await flows.push(long, { n: 1 })
+  await until(async () => (await pushed.get())!.steps[0]!.state === "succeeded", "the first has ended")
+  await all.pool.query("delete from millrace.jobs_history")
+  await pushed.signal("go")
+  expect(await pushed.result(within)).toBe(3)
+})
+
+test("a running step adds steps behind itself; another attempt replaces them", async () => {
+  const growing = workflow<{ n: number }>("growing", (w) => {
+    const first = w.step("first", add, { a: w.input.n, b: 1 })
+    const plan = w.step("plan", grow, { n: w.input.n }, { after: first })
+    return w.step("end", echo, { plan })
+  })
+  const pushed = await flows.push(growing, { n: 2 })
+  expect(await pushed.result(within)).toEqual({ plan: "planned" })
+  const record = (await pushed.get())!
+  expect(record.steps.map(({ key, result }) => [key, result])).toEqual([
+    ["first", 3],
+    ["plan", "planned"],
+    ["end", { plan: "planned" }],
+    ["grown-0", { n: 0, first: 3 }],
+    ["grown-1", { n: 1, first: 3 }],
+    ["joined", ["grown-0", "grown-1"].length],
+  ])
+  expect(record.steps.find(({ key }) => key === "end")!.needs.toSorted()).toEqual(["joined", "plan"])
+  expect(grafts).toBe(2)
+})
+
+test.each([
+  ["is empty", () => workflow("x", () => {}), /"x" has no steps/],
+  ["has a step twice", () => workflow("x", (w) => [w.sleep("a", 1), w.sleep("a", 1)]), /two steps called "a"/],
+  [
+    "waits for an unknown step",
+    () => workflow("x", (w) => void [w.sleep("first", 1), w.sleep("b", 1, { after: "frist" })]),
+    /"b" comes after "frist", which is not there. Did you mean "first"/,
+  ],
+  [
+    "goes round",
+    () =>
+      workflow(
+        "x",
+        (w) => void [w.sleep("a", 1, { after: "c" }), w.sleep("b", 1, { after: "a" }), w.sleep("c", 1, { after: "b" })],
+      ),
+    /circle: (a → b → c → a|b → c → a → b|c → a → b → c)/,
+  ],
+  [
+    "uses a stand-in as a value",
+    () => workflow<{ n: number }>("x", (w) => w.step("a", echo, `${w.input.n as never}`)),
+    /"input.n" stands for a value that is not there yet/,
+  ],
+  [
+    "has an option that is not known",
+    () => workflow("x", (w) => w.sleep("a", 1, { dependencies: [] } as never)),
+    /no option "dependencies". It is called "after"/,
+  ],
+  [
+    "has a payload that is no JSON",
+    () => workflow("x", (w) => w.step("a", echo, { n: NaN })),
+    /cannot be stored as JSON: \$\.n is NaN/,
+  ],
+  ["is given a bad condition", () => workflow("x", (w) => w.step("a", echo, 1, { when: true as never })), /condition/],
+  ["has a bad name", () => workflow("x", (w) => w.sleep("a b", 1)), /name of a step/],
+])("a workflow that %s is refused where it is defined", (_, define, message) => {
+  expect(define).toThrow(message)
+})
+
+test("what a schema refuses is never stored", async () => {
+  const strict = defineJob({ name: "strict", payload: z.object({ n: z.number().max(10) }) })
+  const checked = workflow("checked", z.object({ n: z.number() }), (w) => w.step("step", strict, { n: w.input.n }))
+  expect((await rejection(flows.push(checked, { n: "1" } as never))).message).toMatch(
+    /payload of "checked" was refused/,
+  )
+  const refused = await rejection(flows.push(checked, { n: 11 }))
+  expect(refused).toMatchObject({ code: "MILLRACE_BAD_PAYLOAD" })
+  expect(refused.message).toMatch(/"strict" of step "step"/)
+  expect((await flows.find({ name: "checked" })).workflows).toEqual([])
+  const small = workflows({ maxSteps: 1 })
+  await using other = await all.app({ plugins: [small], schema: "other" })
+  const two = workflow("two", (w) => void [w.sleep("a", 1), w.sleep("b", 1)])
+  expect((await rejection(small.push(two))).code).toBe("MILLRACE_WORKFLOW_TOO_LARGE")
+  await other.close()
+})
+
+test("workflows are found by state and name, a page at a time, and deleted by rule", async () => {
+  const kept = workflow<{ n: number }>("find-me", (w) => w.step("only", add, { a: w.input.n, b: 1 }))
+  const pushed = await flows.pushMany(kept, [{ n: 1 }, { n: 2 }, { n: 3 }])
+  for (const one of pushed) await one.result(within)
+  const first = await flows.find({ name: "find-*", state: ["succeeded"], limit: 2 })
+  expect(first.workflows.map(({ id }) => id)).toEqual([pushed[2]!.id, pushed[1]!.id])
+  const second = await flows.find({ name: "find-*", limit: 2, cursor: first.cursor! })
+  expect(second).toMatchObject({ workflows: [{ id: pushed[0]!.id, steps: { total: 1, ended: 1 } }], cursor: undefined })
+  expect(await flows.deleteAll({ name: "find-*", olderThan: "1h" })).toBe(0)
+  expect(await flows.deleteAll({ name: "find-*", state: ["succeeded"] })).toBe(3)
+  expect(await pushed[0]!.get()).toBeUndefined()
+  expect((await rejection(pushed[0]!.result(within))).code).toBe("MILLRACE_UNKNOWN_WORKFLOW")
+})
+
+test("a workflow draws itself with the states of its steps", async () => {
+  const drawn = workflow("drawn", (w) => {
+    const a = w.step("a", add, { a: 1, b: 1 })
+    w.step("say.hello", echo, { a }, { delay: "1h" })
+  })
+  const pushed = await flows.push(drawn)
+  await until(async () => (await pushed.get())!.steps[0]!.state === "succeeded", "the first has ended")
+  expect(await pushed.dot()).toContain('"a" -> "say.hello"')
+  expect(await pushed.dot()).toContain('"say.hello" [label="say.hello\\nscheduled"')
+  expect(await pushed.mermaid()).toContain("s0 --> s1")
+  expect(await pushed.mermaid()).toContain('s0["a<br>succeeded"]:::succeeded')
+  await pushed.cancel()
+})
+
+test("the hub tells of workflows and their steps", async () => {
+  const told: unknown[] = []
+  const removers = [
+    app.hub.on("workflow.created", ({ body }) => void told.push(["created", body.name])),
+    app.hub.on("workflow.step.completed", ({ body }) => void told.push(["step", body.step, body.state])),
+    app.hub.on("workflow.finished", ({ body }) => void told.push(["finished", body.name, body.state])),
+  ]
+  const telling = workflow("telling", (w) => w.step("only", add, { a: 1, b: 1 }))
+  await (await flows.push(telling)).result(within)
+  await until(() => told.length === 3, "all is told")
+  for (const remove of removers) remove()
+  expect(told).toEqual(expect.arrayContaining([["created", "telling"], ["step", "only", "succeeded"], ["finished", "telling", "succeeded"]])) // prettier-ignore
 })

@@ -47,9 +47,9 @@ async function fireAll({ db, names }: PluginContext, signal: AbortSignal): Promi
 
 /** Goes round all unfinished workflows, some at a time. */
 async function look({ db, names, log }: PluginContext, after: string): Promise<string> {
-  const { looked, last, found } = await sweep(db, names, after, atOnce)
-  if (found > 0)
-    log.warn("jobs of workflows were deleted before they finished; their steps were cancelled", { steps: found })
+  const { looked, last, ended } = await sweep(db, names, after, atOnce)
+  if (ended > 0)
+    log.warn("jobs of workflows were deleted before they finished; their steps were cancelled", { steps: ended })
   return looked < atOnce || last === null ? lowest : last
 }
 

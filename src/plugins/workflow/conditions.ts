@@ -1,20 +1,11 @@
 import { failure } from "../../model/errors.ts"
-import { sourceOf, storedValue, type Holds, type Source } from "./references.ts"
+import type { Condition, Operator, Source } from "./node.ts"
+import { sourceOf, storedValue, type Holds } from "./references.ts"
 
 /*
  * Conditions are recorded like mappings: `condition.gt(charge.result.cents, 100)`. What is not there counts as null. An order
  * there is between two numbers and between two texts (by code point); anything else is false.
  */
-
-type Operator = "eq" | "ne" | "lt" | "lte" | "gt" | "gte" | "in" | "exists" | "all" | "any" | "not"
-
-/** Made by `condition.…`. */
-export interface Condition {
-  readonly op: Operator
-  readonly left?: unknown
-  readonly right?: unknown
-  readonly of?: readonly Condition[]
-}
 
 type Operand<T> = Holds<T> | T
 

@@ -1,6 +1,4 @@
 import type { AnyDefinition } from "../../model/pushable.ts"
-import type { Condition } from "./conditions.ts"
-import type { Template } from "./references.ts"
 
 /** What happens when a step has failed for good, or its job was cancelled. */
 export type FailurePolicy = "fail" | "skip" | "continue" | "compensate"
@@ -34,4 +32,36 @@ export interface Node {
   /** Of a value, a timer, or a map's list. */
   readonly template: Template | undefined
   readonly settings: Readonly<Record<string, unknown>>
+}
+
+/** Where a value comes from, while the workflow is defined. */
+export interface Source {
+  readonly from: "input" | "step" | "item" | "index" | "result" | "text"
+  readonly path: readonly string[]
+  readonly node?: Node
+  /** The reader runs even if that step was skipped or failed. */
+  readonly loose?: boolean
+  readonly parts?: readonly unknown[]
+}
+
+/** A value with its stand-ins, as it is kept: JSON with holes, and what fills them. */
+export interface Template {
+  readonly json: unknown
+  readonly holes?: readonly Hole[]
+}
+
+export interface Hole extends Source {
+  readonly at: readonly string[]
+  /** A property that is left out when there is no value. */
+  readonly optional?: boolean
+}
+
+export type Operator = "eq" | "ne" | "lt" | "lte" | "gt" | "gte" | "in" | "exists" | "all" | "any" | "not"
+
+/** Made by `condition.…`. */
+export interface Condition {
+  readonly op: Operator
+  readonly left?: unknown
+  readonly right?: unknown
+  readonly of?: readonly Condition[]
 }

@@ -2,9 +2,8 @@ import { duration, integer, oneOf, parseOptions, text, value, type OptionsInput 
 import { preparePush, type AnyDefinition } from "../../model/definition.ts"
 import { pushOptions, type PushOptions } from "../../model/job-options.ts"
 import { textArray } from "../../postgres/sql.ts"
-import { isCondition, type Condition } from "./conditions.ts"
-import { failurePolicies, type JobPlan } from "./node.ts"
-import type { Template } from "./references.ts"
+import { isCondition } from "./conditions.ts"
+import { failurePolicies, type Condition, type JobPlan, type Template } from "./node.ts"
 
 const onFailure = oneOf(failurePolicies, {
   doc: "When it has failed for good: `fail` the workflow (default), `skip` what needs it, `continue` as if it had returned nothing, or fail and `compensate`: undo what was done.",

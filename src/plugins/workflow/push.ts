@@ -14,7 +14,8 @@ import { badWorkflow } from "./graph.ts"
 import { fillFromInput } from "./references.ts"
 import { jsonOf } from "./reference.ts"
 import { start } from "./store.ts"
-import { payloadsOf, type Workflow } from "./workflow.ts"
+import type { Workflow } from "./definition.ts"
+import { payloadsOf } from "./workflow.ts"
 
 export const pushWorkflowOptions: {
   readonly id: OptionSpec<string, string | undefined>

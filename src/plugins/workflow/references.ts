@@ -1,7 +1,7 @@
 import { encodeJson } from "../../lib/json.ts"
 import { failure } from "../../model/errors.ts"
 import { textArray } from "../../postgres/sql.ts"
-import type { Node } from "./node.ts"
+import type { Hole, Node, Source, Template } from "./node.ts"
 
 /*
  * What a mapping is made of. While a workflow is defined, nobody has run anything yet: `charge.result.id` is a stand-in that
@@ -50,16 +50,6 @@ export type Unwired<W> =
           ? { [K in keyof W]: Unwired<W[K]> }
           : W
 
-/** Where a value comes from, while the workflow is defined. */
-export interface Source {
-  readonly from: "input" | "step" | "item" | "index" | "result" | "text"
-  readonly path: readonly string[]
-  readonly node?: Node
-  /** The reader runs even if that step was skipped or failed. */
-  readonly loose?: boolean
-  readonly parts?: readonly unknown[]
-}
-
 const source = Symbol("millrace.workflow.source")
 
 /** Where this comes from; undefined for a plain value. */
@@ -87,18 +77,6 @@ const notAValue = (from: Source) =>
     "MILLRACE_BAD_WORKFLOW",
     `"${nameOf(from)}" stands for a value that is not there yet: it can be passed on, compared with condition.…, or put into text with w.text\`…\`; anything else belongs into a step.`,
   )
-
-/** A value with its stand-ins, as it is kept: JSON with holes, and what fills them. */
-export interface Template {
-  readonly json: unknown
-  readonly holes?: readonly Hole[]
-}
-
-export interface Hole extends Source {
-  readonly at: readonly string[]
-  /** A property that is left out when there is no value. */
-  readonly optional?: boolean
-}
 
 /** @throws MILLRACE_BAD_JSON for what cannot be stored. */
 export function record(value: unknown, where: string): Template {

@@ -3,7 +3,7 @@ import type { PluginContext, PluginRoute } from "../../model/plugin.ts"
 import { isUuid } from "../../lib/uuid.ts"
 import { workflowStates } from "./record.ts"
 import type { WorkflowReference } from "./reference.ts"
-import type { Workflows } from "./index.ts"
+import type { Workflows } from "./api.ts"
 
 /* What the dashboard asks, below /plugins/workflow. */
 

@@ -245,7 +245,7 @@ export async function fire(db: Connection, names: PluginNames, limit: number) {
 
 /** Looks at some workflows behind this one for steps whose jobs were deleted. */
 export async function sweep(db: Connection, names: PluginNames, after: string, limit: number) {
-  const { rows } = await db.query<{ looked: number; last: string | null; found: number }>(
+  const { rows } = await db.query<{ looked: number; last: string | null; ended: number }>(
     `select * from ${names.of("workflow_gone_1")}($1, $2)`,
     [after, limit],
   )

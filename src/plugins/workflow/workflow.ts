@@ -1,27 +1,13 @@
 import type { StandardSchemaV1 } from "@standard-schema/spec"
 import { milliseconds } from "../../lib/duration.ts"
 import { checkName } from "../../model/name.ts"
-import { builder, type Builder, type Scope } from "./builder.ts"
+import { builder, type Scope } from "./builder.ts"
+import type { Builder, Workflow } from "./definition.ts"
 import { storedCondition } from "./conditions.ts"
 import { arrange, badWorkflow, readersOf } from "./graph.ts"
-import type { FailurePolicy, JobPlan, Node } from "./node.ts"
+import type { JobPlan, Node, Template } from "./node.ts"
 import { parse, workflowOptions, type WorkflowOptions } from "./options.ts"
-import { readsOf, record, ref, storedTemplate, type Template, type Unwired } from "./references.ts"
-
-/** A workflow's definition: its steps and how they fit together. Made by `workflow(…)`. */
-export interface Workflow<in Input, out Output> {
-  readonly name: string
-  readonly input: StandardSchemaV1 | undefined
-  readonly onFailure: FailurePolicy
-  /** @internal */
-  readonly build: (w: Builder<never>) => unknown
-  /** @internal */
-  readonly nodes: readonly Node[]
-  /** @internal As the database keeps it. */
-  readonly plan: string
-  readonly accepts?: (input: Input) => void
-  readonly returns?: () => Output
-}
+import { readsOf, record, ref, storedTemplate, type Unwired } from "./references.ts"
 
 type ResultOf<Output> = [Output] extends [void] ? Record<string, unknown> : Unwired<Output>
 
@@ -58,12 +44,7 @@ export function workflow(name: string, ...given: readonly unknown[]): never {
   if (schema !== undefined && !isSchema(schema)) {
     throw badWorkflow(`workflow "${name}": its input is described by a Standard Schema (zod, valibot, arktype, …).`)
   }
-  return define(
-    name,
-    schema as StandardSchemaV1 | undefined,
-    build as Workflow<never, never>["build"],
-    options,
-  ) as never
+  return define(name, schema, build as Workflow<never, never>["build"], options) as never
 }
 
 const isSchema = (given: unknown): given is StandardSchemaV1 =>

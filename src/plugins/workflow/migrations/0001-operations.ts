@@ -63,7 +63,7 @@ $$`
 const cancel = ({ schema: s }: PluginNames): string =>
   `create function ${s}.workflow_cancel_1(p_workflow uuid, p_reason text, p_compensate boolean) returns text language plpgsql ${pinned} as $$
 declare
-  w ${s}.workflows%rowtype; v_ended bigint[]; v_waiting bigint[];
+  w ${s}.workflows%rowtype; v_ended bigint[]; v_ready bigint[];
 begin
   select * into w from ${s}.workflows where id = p_workflow for update;
   if not found then return 'unknown'; end if;
@@ -71,12 +71,11 @@ begin
   if w.state in ('cancelling', 'compensating') then return 'ending'; end if;
   update ${s}.workflows set state = 'cancelling', compensate = compensate or p_compensate, updated_at = now(),
     cancel = jsonb_build_object('reason', p_reason, 'at', now()) where id = p_workflow;
-  with ended as (
-    update ${s}.workflow_steps set state = 'cancelled', finished_at = now()
-    where workflow_id = p_workflow and item = -1 and state = 'waiting' returning id)
-  select array_agg(e.id) into v_waiting from ended e;
-  v_ended := ${s}.workflow_halt_1(p_workflow) || v_waiting;
-  perform ${s}.workflow_run_1(array[p_workflow], v_ended, null);
+  -- Those that wait for something that runs are cancelled when that has ended: the last steps must end last.
+  select array_agg(s.id order by s.step) into v_ready from ${s}.workflow_steps s
+  where s.workflow_id = p_workflow and s.item = -1 and s.state = 'waiting' and s.waits = 0;
+  v_ended := ${s}.workflow_halt_1(p_workflow);
+  perform ${s}.workflow_run_1(array[p_workflow], v_ended, v_ready);
   return 'cancelled';
 end
 $$`
@@ -110,7 +109,7 @@ $$`
  * released step always has a job that is not finished, since the end of both is one transaction.
  */
 const gone = ({ schema: s }: PluginNames): string =>
-  `create function ${s}.workflow_gone_1(p_after uuid, p_limit integer, out looked integer, out last uuid, out found integer) language plpgsql ${pinned} as $$
+  `create function ${s}.workflow_gone_1(p_after uuid, p_limit integer, out looked integer, out last uuid, out ended integer) language plpgsql ${pinned} as $$
 declare
   v_workflows uuid[]; v_steps bigint[]; v_jobs uuid[]; v_undo boolean[];
 begin
@@ -118,7 +117,7 @@ begin
     select w.id from ${s}.workflows w where w.state in ('running', 'failing', 'cancelling', 'compensating')
       and w.id > p_after order by w.id limit p_limit) w;
   last := v_workflows[cardinality(v_workflows)];
-  found := 0;
+  ended := 0;
   if v_workflows is null then return; end if;
   with lost as materialized (
     select s.workflow_id, s.id, coalesce(s.undo_state = 'active', false) as undo,
@@ -129,11 +128,11 @@ begin
   select array_agg(l.workflow_id), array_agg(l.id), array_agg(l.undo), array_agg(l.job) into v_workflows, v_steps, v_undo, v_jobs
   from lost l where not exists (select 1 from ${s}.jobs j where j.id = l.job and j.id = any(array(select x.job from lost x)));
   if v_steps is null then return; end if;
-  found := cardinality(v_steps);
-  perform ${s}.workflow_take_1(v_workflows, v_steps, v_undo, v_jobs, array_fill('cancelled'::text, array[found]),
-    array_fill(0, array[found]), array_fill(null::timestamptz, array[found]), array_fill(null::jsonb, array[found]),
+  ended := cardinality(v_steps);
+  perform ${s}.workflow_take_1(v_workflows, v_steps, v_undo, v_jobs, array_fill('cancelled'::text, array[ended]),
+    array_fill(0, array[ended]), array_fill(null::timestamptz, array[ended]), array_fill(null::jsonb, array[ended]),
     array_fill(jsonb_build_array(jsonb_build_object('at', now(), 'attempt', 0, 'name', 'WorkflowError',
-      'code', 'MILLRACE_UNKNOWN_JOB', 'message', 'the job of this step was deleted before it finished')), array[found]));
+      'code', 'MILLRACE_UNKNOWN_JOB', 'message', 'the job of this step was deleted before it finished')), array[ended]));
 end
 $$`
 
