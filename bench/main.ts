@@ -20,6 +20,7 @@ import { observability } from "./scenarios/observability.ts"
 import { scheduled } from "./scenarios/scheduled.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
+import { workflows } from "./scenarios/workflows.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
 
@@ -36,6 +37,7 @@ const scenarios: Record<string, Scenario> = {
   limits,
   observability,
   scheduled,
+  workflows,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

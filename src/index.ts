@@ -75,3 +75,36 @@ export type {
   Stored,
   WaitForOptions,
 } from "./plugins/flow/index.ts"
+export { condition } from "./plugins/workflow/conditions.ts"
+export type { Builder, JobStep, MapStep, Step, Workflow } from "./plugins/workflow/definition.ts"
+export type { Graph } from "./plugins/workflow/drawing.ts"
+export type { Graft, GraftOptions } from "./plugins/workflow/graft.ts"
+export { workflows } from "./plugins/workflow/index.ts"
+export type {
+  FindWorkflowsOptions,
+  WorkflowPage,
+  WorkflowRule,
+  Workflows,
+  WorkflowsOptions,
+} from "./plugins/workflow/api.ts"
+export type { Condition, FailurePolicy } from "./plugins/workflow/node.ts"
+export type {
+  GroupOptions,
+  MapOptions,
+  StepOptions,
+  WaitForOptions,
+  WorkflowOptions,
+} from "./plugins/workflow/options.ts"
+export type { PushWorkflowOptions } from "./plugins/workflow/push.ts"
+export type {
+  StepRecord,
+  StepRun,
+  StepState,
+  WorkflowRecord,
+  WorkflowState,
+  WorkflowSummary,
+} from "./plugins/workflow/record.ts"
+export { WorkflowReference } from "./plugins/workflow/reference.ts"
+export type { CancelWorkflowOptions, RetryWorkflowOptions } from "./plugins/workflow/reference.ts"
+export type { Holds, Ref, Unwired, Wired } from "./plugins/workflow/references.ts"
+export { workflow } from "./plugins/workflow/workflow.ts"

@@ -75,6 +75,14 @@ declare const url: string
 const welcome = defineJob<{ userId: number; mail: string }>({ name: "welcome" })
 const pushes = triggers()
 `,
+  "docs/workflows.md": `import { defineJob, workflow, workflows, type Builder } from "millrace"
+import type pg from "pg"
+const flows = workflows()
+const order = workflow("order", (w: Builder<{ id: string }>) => void w.sleep("a", 1))
+const plan = defineJob<{ pages: number }>({ name: "plan" })
+const fetchPage = defineJob<{ page: number; token: string }>({ name: "page" })
+declare const client: pg.Client, id: string, input: { id: string }, inputs: { id: string }[]
+`,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

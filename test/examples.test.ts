@@ -89,6 +89,17 @@ const expected: Record<string, string> = {
   metrics:
     "mail.sent { provider: 'x' } 3\njobs.ended { name: 'greet', queue: 'default', outcome: 'succeeded' } 3\n200 true 200 millrace_jobs_ended_total 3\n",
   "module-function": "report of May\nfailed there is no function reports.weekly\n",
+  "order-workflow": [
+    "{",
+    "  parcels: [ { parcel: 'P-book' }, { parcel: 'P-lamp' } ],",
+    "  receipt: 'R1-500'",
+    "}",
+    "[ 'ada@example.org: Paid: R1-500, 2 parcels' ]",
+    "failed ship all",
+    "[ 'recalled P-book', 'released shelf 4', 'refunded R2-900' ]",
+    "400 [ { orders: 2 } ]",
+    "",
+  ].join("\n"),
   "own-transaction": 'order 2: the customer changed their mind\n[{"id":1,"paid":true}]\n',
   "seeds/002-creating-a-worker": "running [ 'default' ]\n",
   "seeds/002-worker-tags": [

@@ -24,6 +24,7 @@ export const errorCodes = {
   MILLRACE_BAD_TRANSACTION: "The `tx` option is not a client with an open transaction.",
   MILLRACE_BAD_TRIGGER: "A trigger names a table, column or condition that the database does not accept.",
   MILLRACE_BAD_VERSION: "The schema version asked for, or found, is unknown to this release.",
+  MILLRACE_BAD_WORKFLOW: "The steps of a workflow do not fit together, or one cannot be started as it is.",
   MILLRACE_CANCELLED: "The job was cancelled.",
   MILLRACE_CLOSED: "The app was closed.",
   MILLRACE_COMMAND_FAILED: "A command ended with a failure, or said nothing that is an outcome.",
@@ -70,7 +71,11 @@ export const errorCodes = {
   MILLRACE_UNKNOWN_QUEUE: "There is no queue of this name.",
   MILLRACE_UNKNOWN_SCHEDULE: "There is no schedule of this key.",
   MILLRACE_UNKNOWN_TRIGGER: "There is no trigger of this name.",
+  MILLRACE_UNKNOWN_WORKFLOW: "There is no workflow with this id, or its retention is over.",
   MILLRACE_WORKER_ID_TAKEN: "A live worker already has this id.",
+  MILLRACE_WORKFLOW_FAILED: "The workflow failed, at the step that its cause is of.",
+  MILLRACE_WORKFLOW_STATE: "The workflow is not in a state that allows this call.",
+  MILLRACE_WORKFLOW_TOO_LARGE: "A workflow has more steps, items or kept signals than the limit.",
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -57,6 +57,26 @@ export interface HubEvents {
   }
   /** A schedule cannot run as it stands in the database; the others can. */
   "schedule.failed": { readonly key: string; readonly error: string; readonly worker: string }
+  /** Pushed by this process. */
+  "workflow.created": { readonly id: string; readonly name: string }
+  /** Somebody has cancelled, paused, resumed, retried or signalled it. */
+  "workflow.updated": { readonly id: string; readonly action: string }
+  /** A step's job ended on this process's worker. */
+  "workflow.step.completed": {
+    readonly workflow: string
+    readonly step: string
+    readonly job: string
+    readonly state: "succeeded" | "failed" | "cancelled"
+  }
+  "workflow.finished": {
+    readonly id: string
+    readonly name: string
+    readonly state: "succeeded" | "failed" | "cancelled"
+  }
+  /** It goes no further, because a step failed. */
+  "workflow.failing": { readonly id: string }
+  /** A timer was set, for so many milliseconds from now. */
+  "workflow.timer": { readonly inMs: number }
   "recovery.recovered": { readonly jobs: number; readonly failed: number; readonly workers: readonly string[] }
 }
 
