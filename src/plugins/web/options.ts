@@ -103,7 +103,6 @@ export const webOptions = {
 export type HandlerOptions = OptionsInput<typeof handlerOptions>
 export type WebOptions = OptionsInput<typeof webOptions>
 export type ParsedHandler = OptionsOutput<typeof handlerOptions>
-export type ParsedWebOptions = OptionsOutput<typeof webOptions>
 
 /** What other systems call them. */
 export const hints = {

@@ -74,7 +74,7 @@ export async function allowed(site: Site, access: Access): Promise<boolean> {
   if (site.options.readOnly && !permission.endsWith(":read")) return false
   const place = queue ?? job?.queue
   if (place !== undefined && !maySeeQueue(visitor, place)) return false
-  return site.options.authorize ? (await site.options.authorize(access)) === true : true
+  return site.options.authorize ? site.options.authorize(access) : true
 }
 
 /** @throws Refused. */
