@@ -21,6 +21,7 @@ import { scheduled } from "./scenarios/scheduled.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
 import { workflows } from "./scenarios/workflows.ts"
+import { web } from "./scenarios/web.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
 
@@ -38,6 +39,7 @@ const scenarios: Record<string, Scenario> = {
   observability,
   scheduled,
   workflows,
+  web,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

@@ -83,6 +83,7 @@ const plan = defineJob<{ pages: number }>({ name: "plan" })
 const fetchPage = defineJob<{ page: number; token: string }>({ name: "page" })
 declare const client: pg.Client, id: string, input: { id: string }, inputs: { id: string }[]
 `,
+  "docs/web.md": app,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

@@ -72,6 +72,11 @@ const expected: Record<string, string> = {
     "      smtp ada@example.com  ",
     "    run mail  (again)",
     "      smtp ada@example.com  ",
+  dashboard: [
+    '{"to":"Grace"}',
+    '{"to":"Ada","password":"[redacted]"}',
+    '200 {"dryRun":true,"action":"cancel","total":{"value":1,"capped":false},"undoable":true}',
+    "401",
     "",
   ].join("\n"),
   "guide-plugin": "[ { queue: 'default', waiting: 2 } ]\n",

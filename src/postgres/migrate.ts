@@ -7,10 +7,11 @@ import { find } from "./migrations/0002-find.ts"
 import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
 import { leader } from "./migrations/0004-leader.ts"
 import { limits } from "./migrations/0005-limits.ts"
+import { failedPayloads } from "./migrations/0006-failed-payloads.ts"
 import { metrics } from "./migrations/metrics-0001.ts"
 import { names as namesOf, type Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader, limits]
+export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader, limits, failedPayloads]
 
 /** Tables of plugins that are built in, by the plugin's name: each a component of its own, made with the core. */
 export const builtInTables: Readonly<Record<string, readonly Migration[]>> = { metrics: [metrics] }
