@@ -5,6 +5,7 @@ import { isMillraceError, MillraceError } from "../lib/error.ts"
  * may change.
  */
 export const errorCodes = {
+  MILLRACE_AUTH_NEEDED: "The dashboard can be reached by others, and nothing says who may come in.",
   MILLRACE_BAD_BATCH: "A batch handler returned something other than one entry per job.",
   MILLRACE_BAD_CURSOR: "A cursor is not one that a search returned, or belongs to another search.",
   MILLRACE_BAD_DURATION: 'A duration is not a number of milliseconds or a string such as "90s", or is out of range.',

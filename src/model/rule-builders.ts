@@ -77,6 +77,8 @@ const optionalText = (field: FieldName): Equal<string> & Text & Nullable =>
 
 /** Time since the push. */
 export const age: Age = Object.freeze(ordered<string>("age"))
+/** How long the latest attempt ran, or has been running. */
+export const duration: Age = Object.freeze(ordered<string>("duration"))
 /** Time since the job finished; unfinished jobs have none. */
 export const finishedAge: Age = Object.freeze(ordered<string>("finishedAge"))
 export const createdAt: Time = time("createdAt")

@@ -16,6 +16,7 @@ export const ruleFields = {
   crashes: { kind: "number", doc: "Times that a worker was lost with the job." },
   age: { kind: "age", doc: "Time since the job was pushed." },
   finishedAge: { kind: "age", doc: "Time since the job finished; unfinished jobs have none." },
+  duration: { kind: "age", doc: "How long the latest attempt ran, or has been running." },
   createdAt: { kind: "time", doc: "When it was pushed." },
   runAt: { kind: "time", doc: "When it is, or was, due." },
   startedAt: { kind: "time", doc: "When its latest attempt started." },

@@ -22,6 +22,8 @@ export interface PageQuery {
   readonly limit: number
   /** Only jobs before this id. */
   readonly before: string | undefined
+  /** Longest time of one statement, ms. Default 10,000. */
+  readonly patience?: number
 }
 
 /** How many of the newest rows are looked at one by one. */
@@ -32,23 +34,32 @@ const patience = 10_000
 
 /** The page's rows, newest first. */
 export async function findPage(db: Database, names: Names, query: PageQuery): Promise<JobRow[]> {
-  return snapshot(db, async (tx) => {
-    const ids = await pageOfIds(tx, names, query)
-    if (ids.length === 0) return []
-    const rows = await findJobs(tx, names, ids)
-    return rows.toSorted((a, b) => (a.id < b.id ? 1 : -1))
-  })
+  return snapshot(
+    db,
+    async (tx) => {
+      const ids = await pageOfIds(tx, names, query)
+      return newestFirst(tx, names, ids)
+    },
+    query.patience,
+  )
+}
+
+async function newestFirst(tx: Connection, names: Names, ids: readonly string[]): Promise<JobRow[]> {
+  if (ids.length === 0) return []
+  const rows = await findJobs(tx, names, ids)
+  return rows.toSorted((a, b) => (a.id < b.id ? 1 : -1))
 }
 
 /** The page's ids, newest first. */
 export const findIds = (db: Database, names: Names, query: PageQuery): Promise<string[]> =>
-  snapshot(db, (tx) => pageOfIds(tx, names, query))
+  snapshot(db, (tx) => pageOfIds(tx, names, query), query.patience)
 
-function snapshot<T>(db: Database, run: (tx: Connection) => Promise<T>): Promise<T> {
+/** A read of both tables as they are at one moment. */
+export function snapshot<T>(db: Database, run: (tx: Connection) => Promise<T>, limit: number = patience): Promise<T> {
   return db.transaction(async (tx) => {
     await tx.query("set transaction isolation level repeatable read, read only")
     // Compiling a statement that runs once costs more than it saves.
-    await tx.query("select set_config('jit', 'off', true), set_config('statement_timeout', $1, true)", [`${patience}`])
+    await tx.query("select set_config('jit', 'off', true), set_config('statement_timeout', $1, true)", [`${limit}`])
     return run(tx).catch((error: unknown) => {
       throw explained(error)
     })
@@ -120,4 +131,58 @@ function ofComparison({ field, is, value }: Comparison): Sources {
   const wanted = (is === "in" ? value : [value]) as readonly JobState[]
   const among = (states: readonly string[]) => wanted.some((state) => states.includes(state))
   return { jobs: among(unfinishedStates), history: among(finalStates) }
+}
+
+/** What a look at some of the jobs has found, and how far it came. */
+export interface PartOfPage {
+  readonly rows: readonly JobRow[]
+  /** Everything from the newest down to this id has been looked at; undefined: there is no more. */
+  readonly reached: string | undefined
+}
+
+/**
+ * Looks at the next `most` jobs of each table one by one, whatever the rule asks for: the way for searches that no index
+ * serves. What it costs does not depend on how many jobs there are; where it stopped, the next call goes on.
+ */
+export async function findPart(
+  db: Database,
+  names: Names,
+  query: PageQuery & { readonly most: number },
+): Promise<PartOfPage> {
+  return snapshot(
+    db,
+    async (tx) => {
+      const sources = sourcesOf(query.rule.data)
+      const parts = []
+      if (sources.jobs) parts.push(await lookAt(tx, names, "jobs", query))
+      if (sources.history) parts.push(await lookAt(tx, names, "history", query))
+      // Below the higher of the two ends, one of the tables has not been looked at.
+      const ends = parts.flatMap((part) => part.end ?? []).toSorted()
+      const end = ends.at(-1)
+      const found = parts.flatMap((part) => part.ids).filter((id) => end === undefined || id >= end)
+      const ids = [...new Set(found)].toSorted((a, b) => (a < b ? 1 : -1)).slice(0, query.limit)
+      const reached = ids.length === query.limit ? ids.at(-1) : end
+      return { rows: await newestFirst(tx, names, ids), reached }
+    },
+    query.patience,
+  )
+}
+
+async function lookAt(
+  tx: Connection,
+  names: Names,
+  source: Source,
+  { rule: wanted, limit, before, most }: PageQuery & { readonly most: number },
+): Promise<{ readonly ids: readonly string[]; readonly end: string | undefined }> {
+  const rule = compileRule(wanted, source, names, 4)
+  const table = names.of(source === "jobs" ? "jobs" : "jobs_history")
+  const { rows } = await tx.query<{ ids: string[] | null; seen: number; last: string | null }>(
+    `with seen as materialized (
+       select j.id, (${rule.sql}) is true as hit from ${table} j where j.id < $2::uuid order by j.id desc limit $3)
+     select array(select id::text from seen where hit order by id desc limit $1) as ids,
+       (select count(*) from seen)::integer as seen, (select id::text from seen order by id limit 1) as last`,
+    [limit, before ?? "ffffffff-ffff-ffff-ffff-ffffffffffff", most, ...rule.values],
+  )
+  const { ids, seen, last } = rows[0]!
+  return { ids: ids ?? [], end: seen < most ? undefined : (last ?? undefined) }
 }

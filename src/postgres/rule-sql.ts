@@ -121,6 +121,10 @@ const specials: Partial<Record<FieldName, Compile>> = {
     source === "jobs"
       ? "false"
       : `j.finished_at ${signs[flipped[is]!]!} now() - ${bind(value, "float8")} * interval '1 millisecond'`,
+  duration: (is, value, { bind, source }) => {
+    const end = source === "jobs" ? "case when j.state = 'running' then now() end" : "j.finished_at"
+    return `(${end} - j.started_at) ${signs[is]!} ${bind(value, "float8")} * interval '1 millisecond'`
+  },
   worker: byWorker,
   queue: byQueue,
   uniqueKey: byKey,

@@ -1,0 +1,110 @@
+import { parseOptions } from "../../lib/options.ts"
+import type { Millrace } from "../../client/millrace.ts"
+import type { Plugin, PluginContext } from "../../model/plugin.ts"
+import { failure } from "../../model/errors.ts"
+import { requireAuth } from "./auth.ts"
+import { makeHandler, type Handler, type WebHandler } from "./handler.ts"
+import { webMigrations, webTables } from "./migrations.ts"
+import { handlerOptions, hints, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
+import { listen, type Listening } from "./server.ts"
+
+/** The plugin: what its factory returns. */
+export interface WebPlugin extends Plugin {
+  /** Answers requests of the dashboard and the API, on any process that has the app. */
+  readonly handler: WebHandler
+  /** Where this process listens; undefined: it does not (yet). */
+  readonly url: string | undefined
+}
+
+/**
+ * The dashboard and its HTTP API, served by workers on a port of their own, or mounted elsewhere by `plugin.handler`.
+ *
+ * @throws MILLRACE_AUTH_NEEDED off loopback without `auth`, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
+ */
+export function web(given?: WebOptions): WebPlugin {
+  const { name, host, port, listen: listens, ...options } = parseOptions("web", webOptions, given, hints)
+  if (listens) requireAuth(host, options.auth)
+  let handler: Handler | undefined
+  let server: Listening | undefined
+  const made = (): Handler => {
+    if (handler) return handler
+    throw failure("MILLRACE_BAD_PLUGIN", "web() belongs to an app: new Millrace({ plugins: [web()] }).")
+  }
+  return {
+    name,
+    migrations: webMigrations,
+    tables: webTables,
+    attach: (app) => void (handler = makeHandler(app.client as Millrace, options)),
+    async onStart(ctx) {
+      made().site.onWorker(ctx)
+      if (!listens) return
+      server = await listen(made(), host, port)
+      announce(ctx, made(), server.url)
+    },
+    async onStop() {
+      made().site.onWorker(undefined)
+      await server?.close()
+      server = undefined
+    },
+    cleanup: (ctx) => cleanUp(ctx, options.keepAudit),
+    get handler() {
+      return made()
+    },
+    get url() {
+      return server?.url
+    },
+  }
+}
+
+function announce(ctx: PluginContext, { login }: Handler, url: string): void {
+  ctx.log.info(`the dashboard is at ${url}`)
+  // Said once, to whoever reads the log of this process, and kept nowhere.
+  if (login)
+    ctx.log.info(
+      `sign in as "${login.name}" with the password ${login.password} (made up for this process; give \`auth\` to set your own)`,
+    )
+}
+
+async function cleanUp({ db, names }: PluginContext, keep: number): Promise<number> {
+  const old = "now() - $1::float8 * interval '1 millisecond'"
+  const statements: [string, readonly unknown[]][] = [
+    [`delete from ${names.of("web_sessions")} where expires_at < now()`, []],
+    [`delete from ${names.of("web_operations")} where created_at < ${old}`, [keep]],
+    [`delete from ${names.of("web_audit")} where at < ${old}`, [keep]],
+  ]
+  let gone = 0
+  for (const [text, values] of statements) gone += (await db.query(text, values)).count
+  return gone
+}
+
+/**
+ * The dashboard and its API as a function from Request to Response, for your own server. See docs/web.md for Express,
+ * Fastify, Hono and Next.
+ *
+ * @throws MILLRACE_AUTH_NEEDED without `auth`: whoever mounts it decides who comes in. MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
+ */
+export function webHandler(app: Millrace, given: HandlerOptions): WebHandler {
+  const options = parseOptions("webHandler", handlerOptions, given, hints)
+  if (options.auth === undefined) {
+    throw failure(
+      "MILLRACE_AUTH_NEEDED",
+      "webHandler: `auth` must say who may come in: a function of the request, or passwordAuth({ users }).",
+    )
+  }
+  return makeHandler(app, options)
+}
+
+/**
+ * A server for the dashboard alone, without a worker.
+ *
+ * @throws MILLRACE_AUTH_NEEDED off loopback without `auth`, MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
+ */
+export async function serveWeb(
+  app: Millrace,
+  given?: Omit<WebOptions, "name" | "listen">,
+): Promise<Listening & { readonly login: WebHandler["login"] }> {
+  const { name: _, listen: __, host, port, ...options } = parseOptions("serveWeb", webOptions, given, hints)
+  requireAuth(host, options.auth)
+  const handler = makeHandler(app, options)
+  return { ...(await listen(handler, host, port)), login: handler.login }
+}
