@@ -15,6 +15,10 @@ export default defineConfig({
     target: "es2023",
     cssTarget: "chrome111",
     reportCompressedSize: false,
+    rolldownOptions: {
+      // TanStack marks its files for servers that render; nothing here does.
+      onwarn: (warning, warn) => (warning.code === "MODULE_LEVEL_DIRECTIVE" ? undefined : warn(warning)),
+    },
   },
   worker: { format: "es" },
 })

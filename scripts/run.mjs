@@ -44,6 +44,7 @@ function checks() {
       () => node([program("dependency-cruiser", "depcruise"), ...sources("src", "bench", "demo", "examples")]),
     ],
     ["types", () => node([program("typescript", "tsc"), "--noEmit"])],
+    ["types of the dashboard", () => node([program("typescript", "tsc"), "--noEmit", "-p", "dashboard"])],
     ["unused", () => node([program("knip"), "--no-config-hints"])],
     ["package", checkPackage],
   ]

@@ -62,6 +62,15 @@ export const columns: readonly Column[] = [
 
 export const usualColumns = ["state", "job", "queue", "attempts", "took", "when", "worker"]
 
+/** `order=1 amount=16.35`, of JSON that may be cut off anywhere. */
+const glimpseOf = (json: string): string =>
+  json
+    .replace(/^\{/, "")
+    .replace(/\}$/, "")
+    .replaceAll(/(^|[{,])"([\w$.-]+)":/g, "$1$2=")
+    .replaceAll(/,(?=[\w$.-]+=)/g, "  ")
+    .replaceAll('"', "")
+
 function Name({ job }: { job: JobRow }) {
   return (
     <>
@@ -72,7 +81,7 @@ function Name({ job }: { job: JobRow }) {
         {job.state === "failed" || job.state === "retrying" ? (
           <span className="excerpt">{job.error?.message}</span>
         ) : (
-          job.payloadPreview
+          glimpseOf(job.payloadPreview)
         )}
       </span>
     </>

@@ -4,48 +4,56 @@ import { facets, states, type Facet } from "../api/jobs.ts"
 import { compact } from "../format.ts"
 import { Glyph, likeState } from "../ui/state.tsx"
 
+function useFacets(q: string) {
+  return useQuery({
+    queryKey: ["facets", q],
+    queryFn: () => facets(q),
+    enabled: parseQuery(q).problems.length === 0,
+    placeholderData: (before) => before,
+    refetchInterval: 10_000,
+  })
+}
+
+/** Queue and name, beside the search. */
+export function FacetChoices({ q, onChange }: { q: string; onChange: (q: string) => void }) {
+  const { data } = useFacets(withoutField(q, "state"))
+  return (
+    <div className="row tight hide-narrow facet-choices">
+      <Choices title="Queue" field="queue" q={q} values={data?.queue ?? []} onChange={onChange} />
+      <Choices title="Name" field="name" q={q} values={data?.name ?? []} onChange={onChange} />
+    </div>
+  )
+}
+
 /** How many match, by state, queue and name. A click narrows the search, another widens it again. */
 export function Facets({ q, onChange }: { q: string; onChange: (q: string) => void }) {
   // Beside the state, the other states are shown as well: one goes from failed to retrying with a click.
   const wide = withoutField(q, "state")
-  const broken = parseQuery(q).problems.length > 0
-  const { data } = useQuery({
-    queryKey: ["facets", wide],
-    queryFn: () => facets(wide),
-    enabled: !broken,
-    placeholderData: (before) => before,
-    refetchInterval: 10_000,
-  })
+  const { data } = useFacets(wide)
   const chosen = stateOf(q)
   const counts = new Map((data?.state ?? []).map(({ value, count }) => [value, count]))
   const choose = (state: string) => onChange(chosen === state ? wide : withTerm(wide, `state:${state}`))
   return (
-    <div className="facets">
-      <div className="row tight" role="group" aria-label="States">
-        <button type="button" className="chip" aria-pressed={chosen === undefined} onClick={() => onChange(wide)}>
-          all
-          <b>{data ? told(data.total) : ""}</b>
+    <div className="row tight" role="group" aria-label="States">
+      <button type="button" className="chip" aria-pressed={chosen === undefined} onClick={() => onChange(wide)}>
+        all
+        <b>{data ? told(data.total) : ""}</b>
+      </button>
+      {states.map((state) => (
+        <button
+          key={state}
+          type="button"
+          className={`chip s-${state}`}
+          aria-pressed={chosen === state}
+          onClick={() => choose(state)}
+        >
+          <span className="badge">
+            <Glyph state={likeState(state)} />
+          </span>
+          {state}
+          <b>{data ? told(counts.get(state) ?? { value: 0, capped: false }) : ""}</b>
         </button>
-        {states.map((state) => (
-          <button
-            key={state}
-            type="button"
-            className={`chip s-${state}`}
-            aria-pressed={chosen === state}
-            onClick={() => choose(state)}
-          >
-            <span className="badge">
-              <Glyph state={likeState(state)} />
-            </span>
-            {state}
-            <b>{data ? told(counts.get(state) ?? { value: 0, capped: false }) : ""}</b>
-          </button>
-        ))}
-      </div>
-      <div className="row tight hide-narrow">
-        <Choices title="Queue" field="queue" q={q} values={data?.queue ?? []} onChange={onChange} />
-        <Choices title="Name" field="name" q={q} values={data?.name ?? []} onChange={onChange} />
-      </div>
+      ))}
     </div>
   )
 }

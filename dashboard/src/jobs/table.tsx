@@ -30,7 +30,7 @@ export function JobTable(props: TableProps) {
     if (to >= state.jobs.length - 20) props.onEnd()
   }, [from, to, state.jobs])
   useEffect(() => {
-    body.current?.querySelector(".cursor")?.scrollIntoView({ block: "nearest" })
+    if (cursor >= 0) body.current?.querySelector(".cursor")?.scrollIntoView({ block: "nearest" })
   }, [cursor])
   return (
     <table className="fixed jobs" aria-rowcount={state.cursor ? -1 : state.jobs.length + 1} aria-label="Jobs">

@@ -7,7 +7,7 @@ import { number, plural } from "../format.ts"
 import { JobDetail } from "../job/detail.tsx"
 import { BulkDialog, bulkWords } from "../jobs/bulk.tsx"
 import { usualColumns, columns as allColumns } from "../jobs/columns.tsx"
-import { Facets } from "../jobs/facets.tsx"
+import { FacetChoices, Facets } from "../jobs/facets.tsx"
 import { useJobList, type JobList, type ListState } from "../jobs/job-list.ts"
 import { PushDialog } from "../jobs/push.tsx"
 import { SaveView } from "../jobs/save-view.tsx"
@@ -62,13 +62,17 @@ export default function JobsPage() {
             </Button>
           )}
         </header>
-        <QueryField value={q} onSubmit={search} onDown={() => setCursor(0)} />
+        <div className="query-row">
+          <QueryField value={q} onSubmit={search} onDown={() => setCursor(0)} />
+          <FacetChoices q={q} onChange={search} />
+        </div>
         <Terms q={q} onChange={search} />
-        <Facets q={q} onChange={search} />
-        {selection.ids.size > 0 ? (
-          <SelectionBar q={q} selection={selection} begin={begin} more={state.cursor !== undefined} />
-        ) : (
+        <div className="facets">
+          <Facets q={q} onChange={search} />
           <NewRow list={list} state={state} />
+        </div>
+        {selection.ids.size > 0 && (
+          <SelectionBar q={q} selection={selection} begin={begin} more={state.cursor !== undefined} />
         )}
         <ListBody
           list={list}

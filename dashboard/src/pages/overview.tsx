@@ -102,11 +102,7 @@ function Figure({ title, value, unit, to, values, tone }: FigureProps) {
         {value}
         {unit && <small>{unit}</small>}
       </span>
-      {values && values.length > 0 ? (
-        <Spark values={values.slice(-24)} label={`${title}, lately`} />
-      ) : (
-        <span className="spark" />
-      )}
+      {values && values.length > 0 && <Spark values={values.slice(-24)} label={`${title}, lately`} />}
     </Link>
   )
 }

@@ -63,10 +63,14 @@ export function QueryField({ value, onSubmit, onDown }: FieldProps) {
     if (key === "Escape") {
       if (open && choices.length > 0) setOpen(false)
       else input.current?.blur()
-    } else if (key === "Enter") chosen === undefined ? submit() : take(chosen.text)
-    else if (key === "Tab" && choices.length > 0 && open && !event.shiftKey) take((chosen ?? choices[0]!).text)
-    else if (key === "ArrowDown") choices.length > 0 ? setAt((at + 1) % choices.length) : onDown?.()
-    else if (key === "ArrowUp" && choices.length > 0) setAt(at <= 0 ? choices.length - 1 : at - 1)
+    } else if (key === "Enter") {
+      if (chosen === undefined) submit()
+      else take(chosen.text)
+    } else if (key === "Tab" && choices.length > 0 && open && !event.shiftKey) take((chosen ?? choices[0]!).text)
+    else if (key === "ArrowDown") {
+      if (choices.length > 0) setAt((at + 1) % choices.length)
+      else onDown?.()
+    } else if (key === "ArrowUp" && choices.length > 0) setAt(at <= 0 ? choices.length - 1 : at - 1)
     else return
     event.preventDefault()
   }

@@ -5,7 +5,7 @@ import type { Queue } from "../api/queues.ts"
 import { Meter } from "../charts/bars.tsx"
 import { compact, duration, rate } from "../format.ts"
 import { jobsAt, Link, queueAt } from "../router.ts"
-import { WordBadge } from "../ui/state.tsx"
+import { StateBadge, WordBadge } from "../ui/state.tsx"
 import { Table, type Col } from "../ui/table.tsx"
 import { Ago } from "../ui/time.tsx"
 
@@ -35,7 +35,7 @@ export function QueueState({ queue }: { queue: Queue }) {
       </span>
     )
   }
-  if (!queue.served) return <WordBadge word="unserved" />
+  if (!queue.served) return <StateBadge state={queue.waiting.value > 0 ? "failed" : "pending"} word="no worker" />
   return <WordBadge word="active" />
 }
 
