@@ -77,14 +77,6 @@ export interface Count {
   capped: boolean
 }
 
-type RawCount = number | { value?: number; count?: number; capped?: boolean; exact?: boolean }
-
-export function countOf(raw: RawCount | undefined): Count {
-  if (raw === undefined) return { value: 0, capped: false }
-  if (typeof raw === "number") return { value: raw, capped: false }
-  return { value: raw.value ?? raw.count ?? 0, capped: raw.capped ?? raw.exact === false }
-}
-
 export interface Facet {
   value: string
   count: Count

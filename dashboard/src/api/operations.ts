@@ -42,8 +42,6 @@ export const begin = (
 ): Promise<Operation> =>
   post("/operations", { action, ...target, ...options, ...(expected === undefined ? {} : { expected }) })
 
-export const listOperations = async (): Promise<readonly Operation[]> =>
-  (await get<{ operations: readonly Operation[] }>("/operations")).operations
 export const operation = (id: string): Promise<Operation> => get(`/operations/${part(id)}`)
 export const stopOperation = (id: string): Promise<unknown> => post(`/operations/${part(id)}/stop`)
 export const undoOperation = (id: string): Promise<Operation> => post(`/operations/${part(id)}/undo`)

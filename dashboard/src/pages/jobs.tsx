@@ -43,8 +43,10 @@ export default function JobsPage() {
     const chosen = target ?? (selection.ids.size > 0 ? { ids: [...selection.ids] } : job && { ids: [job.id] })
     if (chosen && may(bulkWords[action].needs)) setBulk({ action, target: chosen })
   }
+  const anchor = useRef(-1)
   const toggle = (index: number, range: boolean) => {
-    select(selection, state, cursor, index, range)
+    select(selection, state, anchor.current, index, range)
+    anchor.current = index
     setCursor(index)
   }
   useListKeys({ state, cursor, setCursor, toggle, begin, panel, selection })
