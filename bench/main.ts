@@ -17,6 +17,7 @@ import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
+import { web } from "./scenarios/web.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
 
@@ -30,6 +31,7 @@ const scenarios: Record<string, Scenario> = {
   claim,
   find,
   executors,
+  web,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */

@@ -56,6 +56,7 @@ declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/web.md": app,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }
 

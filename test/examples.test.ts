@@ -47,6 +47,13 @@ const expected: Record<string, string> = {
   "seeds/001-configuring": "[ 'leadership', 'recovery', 'pruner' ]\n",
   "seeds/001-running-jobs-counter": "Current number of running jobs: 0\n",
   "seeds/003-breakdown": "[ [ 'default', 'scheduled', 3 ] ]\n",
+  dashboard: [
+    '{"to":"Grace"}',
+    '{"to":"Ada","password":"[redacted]"}',
+    '200 {"dryRun":true,"action":"cancel","total":{"value":1,"capped":false},"undoable":true}',
+    "401",
+    "",
+  ].join("\n"),
   "guide-plugin": "[ { queue: 'default', waiting: 2 } ]\n",
   "quick-start": "hello Ada, attempt 1\n",
   "module-function": "report of May\nfailed there is no function reports.weekly\n",

@@ -41,7 +41,7 @@ async function measure({ server, side, options, say }: Run): Promise<Measurement
 }
 
 /** Rows as months of work would leave them: a few common values of everything, and some that are rare. */
-async function fill({ db }: Stage, waiting: number, finished: number, say: Run["say"]): Promise<void> {
+export async function fill({ db }: Stage, waiting: number, finished: number, say: Run["say"]): Promise<void> {
   say(`filling in ${waiting} waiting and ${finished} finished jobs`)
   await db.query("set synchronous_commit = off")
   // An id as a client would have made it at that moment.

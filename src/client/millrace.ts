@@ -295,7 +295,7 @@ export class Millrace implements AsyncDisposable {
    * Pushes a job by its name alone, with the defaults that workers have announced for it, for tools that do not have its
    * definition. No schema checks the payload; the worker's does, before it runs.
    *
-   * @throws MILLRACE_BAD_OPTION, MILLRACE_BAD_JSON.
+   * @throws MILLRACE_BAD_OPTION, MILLRACE_BAD_JSON, MILLRACE_PAYLOAD_TOO_LARGE.
    */
   async pushByName(name: string, payload?: unknown, options?: PushByNameOptions): Promise<Reference> {
     const { id, duplicate } = await pushByName(this.#open(), name, payload, options)

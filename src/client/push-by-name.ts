@@ -24,7 +24,7 @@ export type PushByNameOptions = OptionsInput<typeof pushByNameOptions>
 
 /** Pushes as `millrace.push` in SQL does; see `Millrace.pushByName`. */
 export async function pushByName(
-  { db, names, notices }: Context,
+  { db, names, notices, maxPayload }: Context,
   name: string,
   payload: unknown,
   given?: PushByNameOptions,
@@ -33,6 +33,10 @@ export async function pushByName(
   const json = encodeJson(payload ?? null)
   if ("problem" in json)
     throw failure("MILLRACE_BAD_JSON", `pushByName: the payload cannot be stored as JSON: ${json.problem}.`)
+  if (json.bytes > maxPayload) {
+    const text = `pushByName: the payload is ${json.bytes} bytes of JSON, over the limit of ${maxPayload}.`
+    throw failure("MILLRACE_PAYLOAD_TOO_LARGE", text)
+  }
   // A row that the statement could see before it began was there before: the job that holds the key.
   const { rows } = await db
     .query<{ id: string; duplicate: boolean }>(

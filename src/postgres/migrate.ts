@@ -6,9 +6,13 @@ import { core } from "./migrations/0001-core.ts"
 import { find } from "./migrations/0002-find.ts"
 import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
 import { leader } from "./migrations/0004-leader.ts"
+import { failedPayloads } from "./migrations/0006-failed-payloads.ts"
 import { names as namesOf, type Names } from "./sql.ts"
 
-export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader]
+/** Its place is taken by the limits of flow control. */
+const limits: Migration = { version: 5, up: () => [], down: () => [] }
+
+export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader, limits, failedPayloads]
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length

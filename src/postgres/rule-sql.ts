@@ -42,7 +42,7 @@ function joined(parts: readonly RuleData[], word: string, none: string, target: 
 
 function comparison(data: Comparison, target: Target): string {
   const { field, is, value } = data
-  if (field === "payload" || field === "meta") return inJson(`j.${field}`, data, target)
+  if (field === "payload" || field === "meta") return inJson(`j.${field}`, data, target, held(data, target))
   const special = specials[field]
   if (special) return special(is, value, target)
   const { column, type } = columns[field]!
@@ -158,18 +158,33 @@ function byKey(is: Operator, value: unknown, target: Target): string {
   return `(j.unique_key is not null and ${scalar(given, "text", is, value, target)})`
 }
 
-function inJson(column: string, { path, is, value }: Comparison, { bind }: Target): string {
+/**
+ * What a payload must contain to have such a value at such a place: a condition that the index over payloads of failed jobs
+ * can answer, in front of the exact one. A number in the path may be an index into a list, of which containing knows nothing.
+ */
+function held({ field, path, is, value }: Comparison, { source, bind }: Target): string {
+  if (source !== "history" || field !== "payload" || (is !== "eq" && is !== "in")) return ""
+  const values = is === "in" ? (value as readonly unknown[]) : [value]
+  if (values.length === 0 || values.length > 20 || path!.some((key) => /^-?\d+$/.test(key))) return ""
+  const objects = values.map((one) => path!.reduceRight<unknown>((inside, key) => ({ [key]: inside }), one))
+  return `(${objects.map((one) => `j.payload @> ${bind(JSON.stringify(one), "text")}::jsonb`).join(" or ")})`
+}
+
+function inJson(column: string, { path, is, value }: Comparison, { bind }: Target, held: string): string {
   const keys = pathLiteral(path!)
   const at = `(${column} #> ${keys})`
   const text = `(${column} #>> ${keys})`
   if (is === "isNull") return `(${at} is null or ${at} = 'null')`
-  if (is === "eq") return `${at} = ${bind(JSON.stringify(value), "text")}::jsonb`
+  const also = (exact: string): string => (held === "" ? exact : `(${held} and ${exact})`)
+  if (is === "eq") return also(`${at} = ${bind(JSON.stringify(value), "text")}::jsonb`)
   if (is === "ne") return `${at} is distinct from ${bind(JSON.stringify(value), "text")}::jsonb`
   if (is === "in")
-    return `${at} = any(${bind(
-      (value as unknown[]).map((one) => JSON.stringify(one)),
-      "text[]",
-    )}::jsonb[])`
+    return also(
+      `${at} = any(${bind(
+        (value as unknown[]).map((one) => JSON.stringify(one)),
+        "text[]",
+      )}::jsonb[])`,
+    )
   if (is === "like") return `(jsonb_typeof(${at}) = 'string' and ${text} like ${bind(value, "text")})`
   if (is === "contains") return containsIn(at, text, value, bind)
   // Numbers compare with numbers and text with text: of anything else the comparison is false.

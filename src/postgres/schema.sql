@@ -1125,3 +1125,9 @@ create table "millrace".leader (
   elected_at timestamptz not null,
   expires_at timestamptz not null
 );
+
+-- core 5
+
+-- core 6
+
+create index jobs_history_failed_payload on "millrace".jobs_history using gin (payload jsonb_path_ops) where state = 'failed';

@@ -16,7 +16,11 @@ function* sources(): Generator<[name: string, text: string]> {
 /** The code without comments, so that a code that is only talked about does not count as used. */
 const codeOf = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:"'`])\/\/.*$/gm, "$1")
 
-const mentioned = (text: string): string[] => text.match(/\bMILLRACE_[A-Z]+(_[A-Z]+)*\b/g) ?? []
+/** Names of environment variables look the same. */
+const variables = ["MILLRACE_WEB_PASSWORD"]
+
+const mentioned = (text: string): string[] =>
+  (text.match(/\bMILLRACE_[A-Z]+(_[A-Z]+)*\b/g) ?? []).filter((name) => !variables.includes(name))
 
 test("every documented code is used somewhere", () => {
   const used = new Set(Array.from(sources(), ([, text]) => mentioned(codeOf(text))).flat())

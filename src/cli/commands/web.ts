@@ -1,4 +1,4 @@
-import { passwordAuth, serveWeb, type Role } from "../../web.ts"
+import type { Role } from "../../web.ts"
 import { UsageError, type Call, type Command } from "../command.ts"
 
 export const webCommands: readonly Command[] = [
@@ -26,14 +26,15 @@ export const webCommands: readonly Command[] = [
 ]
 
 async function serve(call: Call): Promise<number> {
-  const auth = authOf(call)
+  const { passwordAuth, serveWeb } = await import("../../web.ts") // no other command needs a server
+  const users = usersOf(call)
   const stop = stopped()
   const server = await serveWeb(await call.app(), {
     ...textsOf(call),
     port: portOf(call),
     readOnly: call.flag("read-only"),
     origins: [...call.texts("origin")],
-    ...(auth ? { auth } : {}),
+    ...(users ? { auth: passwordAuth({ users }) } : {}),
   })
   const { login, url } = server
   if (call.out.json) call.out.document({ url, ...(login ? { user: login.name, password: login.password } : {}) })
@@ -62,11 +63,11 @@ function portOf(call: Call): number {
 }
 
 /** A password comes from the environment: what stands on a command line is seen by everybody on the machine. */
-function authOf(call: Call) {
+function usersOf(call: Call) {
   const password = process.env.MILLRACE_WEB_PASSWORD
   if (password === undefined || password === "") return undefined
   const role = (call.text("role") ?? "admin") as Role
-  return passwordAuth({ users: { [call.text("user") ?? "admin"]: { password, role } } })
+  return { [call.text("user") ?? "admin"]: { password, role } }
 }
 
 function stopped(): Promise<void> {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto"
 import type { Context } from "../../client/context.ts"
 import { failure } from "../../model/errors.ts"
-import { isPasswordAuth, passwordAuth, type PasswordAuth } from "./passwords.ts"
+import { isPasswordAuth, passwordAuth, type PasswordAuth, type User } from "./passwords.ts"
 import { cookieOf, sessionName } from "./session.ts"
 import { bearerOf, isToken, tokenVisitor } from "./tokens.ts"
 import type { Authenticate, Visitor } from "./visitor.ts"
@@ -69,10 +69,9 @@ async function signedIn(
   return { visitor: visitorOf(name, user), by: "session" }
 }
 
-export function visitorOf(
-  name: string,
-  { password: _, ...grants }: Omit<Visitor, "name"> & { password: string },
-): Visitor {
+function visitorOf(name: string, user: User): Visitor {
+  const { password, ...grants } = user
+  void password
   return { name, ...grants }
 }
 

@@ -3,7 +3,8 @@ import { compileRule } from "../../postgres/rule-sql.ts"
 import { snapshot, sourcesOf } from "../../postgres/find.ts"
 import { textParam } from "./params.ts"
 import type { Call } from "./route.ts"
-import { looks, readSearch, termsOf, type Search } from "./search.ts"
+import { looks } from "./limits.ts"
+import { readSearch, termsOf, type Search } from "./search.ts"
 import type { Site } from "./site.ts"
 
 /*

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto"
+import { createHash, randomUUID } from "node:crypto"
 import type { Context } from "../../client/context.ts"
 import { abortableSleep, Signal } from "../../lib/signal.ts"
 import { describe } from "../../lib/error.ts"
@@ -29,7 +29,7 @@ export interface Topic {
 }
 
 export interface Message {
-  /** `EPOCH.NUMBER`. */
+  /** `EPOCH.NUMBER.TOPICS`: the last part stands for the topics, since only with the same ones can a client go on. */
   readonly id: string
   readonly event: "snapshot" | "delta" | "events" | "reset" | "gone"
   readonly topic?: string
@@ -64,37 +64,39 @@ export class Feed {
 
   /** Follows topics from now on, or from after a message; returns its own remover. */
   subscribe(topics: readonly Topic[], last: string | undefined, listener: Listener): () => void {
-    const since = last === undefined ? undefined : this.#numberOf(last)
-    const lost: string[] = []
-    const fresh: [Source, Topic][] = []
-    const removers: (() => void)[] = []
-    const replayed = new Map<string, string>()
-    for (const topic of topics) {
-      const source = this.#source(topic)
-      if (since !== undefined && source.since <= since && this.#covers(since)) replayed.set(topic.key, topic.name)
-      else {
-        if (last !== undefined) lost.push(topic.name)
-        fresh.push([source, topic])
-      }
-    }
-    if (lost.length > 0) listener({ id: this.#id(this.#n), event: "reset", data: { topics: lost } })
-    for (const { n, key, event, data } of this.#kept) {
-      const name = replayed.get(key)
-      if (name !== undefined && n > since!) listener({ id: this.#id(n), event, topic: name, data })
-    }
-    const tell = (topic: Topic) => (kept: Kept) =>
-      listener({ id: this.#id(kept.n), event: kept.event, topic: topic.name, data: kept.data })
-    for (const topic of topics) {
-      const source = this.#sources.get(topic.key)!
-      const snapshot = fresh.some(([one]) => one === source)
-      removers.push(
-        source.add(tell(topic), snapshot, (data) =>
-          listener({ id: this.#id(this.#n), event: data ? "snapshot" : "gone", topic: topic.name, data: data ?? null }),
-        ),
+    const mark = markOf(topics)
+    const id = (n: number): string => `${this.#epoch}.${n}.${mark}`
+    const since = last === undefined ? undefined : this.#numberOf(last, mark)
+    const sources = topics.map((topic) => ({ topic, source: this.#source(topic) }))
+    const goesOn = ({ source }: (typeof sources)[number]): boolean =>
+      since !== undefined && source.since <= since && this.#covers(since)
+    const lost = last === undefined ? [] : sources.filter((one) => !goesOn(one)).map(({ topic }) => topic.name)
+    if (lost.length > 0) listener({ id: id(this.#n), event: "reset", data: { topics: lost } })
+    this.#replay(
+      sources.filter(goesOn).map(({ topic }) => topic),
+      since,
+      id,
+      listener,
+    )
+    const removers = sources.map((one) => {
+      const { name } = one.topic
+      return one.source.add(
+        ({ n, event, data }) => listener({ id: id(n), event, topic: name, data }),
+        !goesOn(one),
+        (data) => listener({ id: id(this.#n), event: data ? "snapshot" : "gone", topic: name, data: data ?? null }),
       )
-    }
+    })
     return () => {
       for (const remove of removers) remove()
+    }
+  }
+
+  /** What was told of these topics after a number. */
+  #replay(topics: readonly Topic[], since: number | undefined, id: (n: number) => string, listener: Listener): void {
+    const names = new Map(topics.map(({ key, name }) => [key, name]))
+    for (const { n, key, event, data } of this.#kept) {
+      const name = names.get(key)
+      if (name !== undefined && n > since!) listener({ id: id(n), event, topic: name, data })
     }
   }
 
@@ -103,11 +105,9 @@ export class Feed {
     this.#sources.clear()
   }
 
-  #id = (n: number): string => `${this.#epoch}.${n}`
-
-  #numberOf(id: string): number | undefined {
-    const [epoch, n] = id.split(".")
-    return epoch === this.#epoch && /^\d{1,15}$/.test(n ?? "") ? Number(n) : undefined
+  #numberOf(id: string, mark: string): number | undefined {
+    const [epoch, n = "", topics] = id.split(".")
+    return epoch === this.#epoch && topics === mark && /^\d{1,15}$/.test(n) ? Number(n) : undefined
   }
 
   /** Whether nothing after this number has been forgotten. */
@@ -125,18 +125,24 @@ export class Feed {
       return kept
     }
     const gone = () => void this.#sources.delete(topic.key)
-    const source = new Source(this.#context, topic, this.#n, publish, gone)
+    const source = new Source(this.#context, topic, () => this.#n, publish, gone)
     this.#sources.set(topic.key, source)
     return source
   }
 }
 
+const markOf = (topics: readonly Topic[]): string =>
+  createHash("sha256")
+    .update(JSON.stringify(topics.map((topic) => topic.key).toSorted()))
+    .digest("base64url")
+    .slice(0, 8)
+
 type Tell = (kept: Kept) => void
 
 /** One topic, as long as somebody looks, and a little longer. */
 class Source {
-  /** Messages after this number are complete. */
-  readonly since: number
+  /** From this number on every change is told: that of the first look. */
+  since = Infinity
   readonly #context: Context
   readonly #topic: Topic
   readonly #publish: (event: Message["event"], data: unknown) => Kept
@@ -153,19 +159,20 @@ class Source {
   constructor(
     context: Context,
     topic: Topic,
-    since: number,
+    now: () => number,
     publish: (event: Message["event"], data: unknown) => Kept,
     gone: () => void,
   ) {
     this.#context = context
     this.#topic = topic
-    this.since = since
     this.#publish = publish
     this.#gone = gone
     let told!: () => void
     this.#first = new Promise((resolve) => {
       told = () => {
+        if (this.#looked) return
         this.#looked = true
+        this.since = now()
         resolve()
       }
     })

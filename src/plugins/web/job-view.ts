@@ -31,8 +31,6 @@ export function jobRow(job: JobRecord) {
   }
 }
 
-export type JobRowView = ReturnType<typeof jobRow>
-
 /** Everything about one. */
 export function jobDetail(job: JobRecord) {
   const { payload, meta, errors, claims, expiresAt, retention, cancel } = job

@@ -20,7 +20,7 @@ import {
   type OperationRow,
 } from "./operation-store.ts"
 import type { ParsedHandler } from "./options.ts"
-import { looks } from "./search.ts"
+import { looks } from "./limits.ts"
 import type { Visitor } from "./visitor.ts"
 
 /*
@@ -161,7 +161,7 @@ export class Operations {
     const fine: string[] = []
     const rows = await findJobs(this.#context.db, this.#context.names, ids)
     for (const job of rows.map(recordOf)) {
-      if ((await authorize({ visitor, permission, job, queue: job.queue })) === true) fine.push(job.id)
+      if (await authorize({ visitor, permission, job, queue: job.queue })) fine.push(job.id)
     }
     const kept = new Set(fine)
     const refused = ids.filter((id) => !kept.has(id))

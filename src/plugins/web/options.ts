@@ -64,6 +64,13 @@ export const handlerOptions = {
   sessionTtl: duration({ default: "12h", min: 1_000, doc: "How long a login lasts." }),
   /** A label on every page, such as `production`. */
   environment: text({ doc: "A label on every page, such as `production`." }),
+  /** How often open streams show life, and are looked at whether the visitor still may. */
+  heartbeat: duration({
+    default: "15s",
+    min: 10,
+    max: 60_000,
+    doc: "How often open streams show life, and are looked at whether the visitor still may.",
+  }),
   /** Longest time of one statement behind a page. */
   statementTimeout: duration({
     default: "2s",
@@ -103,7 +110,6 @@ export const webOptions = {
 export type HandlerOptions = OptionsInput<typeof handlerOptions>
 export type WebOptions = OptionsInput<typeof webOptions>
 export type ParsedHandler = OptionsOutput<typeof handlerOptions>
-export type ParsedWebOptions = OptionsOutput<typeof webOptions>
 
 /** What other systems call them. */
 export const hints = {

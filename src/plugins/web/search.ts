@@ -6,6 +6,7 @@ import { isNarrow, needsScan, parseQuery, termCosts, type IndexedPlace, type Par
 import { ruleFrom, type Rule } from "../../model/rule.ts"
 import { findPage, findPart } from "../../postgres/find.ts"
 import { pathIndexes } from "../../postgres/path-indexes.ts"
+import { looks } from "./limits.ts"
 import { badRequest } from "./problem.ts"
 import type { Call } from "./route.ts"
 import type { Site } from "./site.ts"
@@ -15,9 +16,6 @@ import type { Site } from "./site.ts"
  * looking at each job can tell is bounded: one request looks at so many of the newest and says how far it came; the cursor
  * goes on from there. So nothing that anybody types costs more than a moment.
  */
-
-/** Jobs of each table that one request looks at, when no index helps. */
-export const looks = 25_000
 
 export interface Search {
   readonly query: ParsedQuery

@@ -25,8 +25,6 @@ export interface Site {
   readonly redact: Redactor
   readonly operations: Operations
   readonly feed: Feed
-  /** How often open streams are looked at, ms. */
-  readonly heartbeat: number
   /** Makes the plugin's tables where they are missing. */
   ready(): Promise<void>
   /** The plugins whose routes are served. */
@@ -37,9 +35,6 @@ export interface Site {
   onWorker(ctx: PluginContext | undefined): void
   close(): Promise<void>
 }
-
-/** Often enough that proxies see life, and that what was taken from a visitor is not seen for long. */
-const heartbeatEvery = 15_000
 
 export function makeSite(app: Millrace, options: ParsedHandler): Site {
   const context = app[contextOf]
@@ -54,7 +49,6 @@ export function makeSite(app: Millrace, options: ParsedHandler): Site {
     redact: redactor(options.redact),
     operations: new Operations(app, context, options),
     feed: new Feed(context),
-    heartbeat: heartbeatEvery,
     ready,
     plugins: () => worker?.plugins ?? context.plugins,
     contextFor: (plugin) => pluginContext(context, app, plugin, worker),
@@ -74,7 +68,7 @@ export async function allowed(site: Site, access: Access): Promise<boolean> {
   if (site.options.readOnly && !permission.endsWith(":read")) return false
   const place = queue ?? job?.queue
   if (place !== undefined && !maySeeQueue(visitor, place)) return false
-  return site.options.authorize ? (await site.options.authorize(access)) === true : true
+  return site.options.authorize ? site.options.authorize(access) : true
 }
 
 /** @throws Refused. */

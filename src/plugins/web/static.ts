@@ -2,6 +2,8 @@ import { createHash } from "node:crypto"
 import { readdirSync, readFileSync, statSync } from "node:fs"
 import path from "node:path"
 import { fileURLToPath } from "node:url"
+import { promisify } from "node:util"
+import { brotliCompress, constants, gzip } from "node:zlib"
 import { policy } from "./headers.ts"
 import type { ParsedHandler } from "./options.ts"
 
@@ -23,25 +25,31 @@ const types: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 }
 
+type Encoding = "br" | "gzip"
+
 interface File {
   readonly body: Buffer
   readonly type: string
   readonly tag: string
-  readonly encodings: ReadonlyMap<string, Buffer>
+  /** Packed by the build, or when first asked for. */
+  readonly packed: Map<Encoding, Promise<Buffer>>
 }
 
 const built = fileURLToPath(new URL("../../dashboard/", import.meta.url))
 
 /** Answers with files of the dashboard, and with its page for every path that is none. */
-export function makePages({ assets = built, basePath }: ParsedHandler): (request: Request, path: string) => Response {
+export function makePages({
+  assets = built,
+  basePath,
+}: ParsedHandler): (request: Request, path: string) => Promise<Response> | Response {
   let files: ReadonlyMap<string, File> | undefined
   return (request, wanted) => {
     files ??= readFolder(assets)
     const file = files.get(decoded(wanted))
-    if (file && wanted !== "/index.html") return send(request, file, /[.-][\w-]{8,}\.\w+$/.test(wanted))
+    if (file && wanted !== "/index.html") return send(request, file, /^\/assets\/.*[.-][\w-]{8,}\.\w+$/.test(wanted))
     const page = files.get("/index.html")
-    if (!page) return notBuilt()
-    if (/\.(?:js|css|map|woff2|png|svg|ico)$/.test(wanted)) return new Response("not found", { status: 404 })
+    if (!page) return missing("The dashboard is not part of this build; the API is at api/v1.")
+    if (/\.(?:js|css|map|woff2|png|svg|ico)$/.test(wanted)) return missing("There is no such file.")
     return sendPage(page, basePath, files)
   }
 }
@@ -56,9 +64,8 @@ function decoded(text: string): string {
 
 /** All files are read once: what is asked for is looked up in a map, so no path leads out of the folder. */
 function readFolder(folder: string): ReadonlyMap<string, File> {
-  const names = statSync(folder, { throwIfNoEntry: false })?.isDirectory()
-    ? readdirSync(folder, { recursive: true, encoding: "utf8" })
-    : []
+  const there = statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+  const names = there ? readdirSync(folder, { recursive: true, encoding: "utf8" }) : []
   const contents = new Map<string, Buffer>()
   for (const name of names) {
     const full = path.join(folder, name)
@@ -67,52 +74,60 @@ function readFolder(folder: string): ReadonlyMap<string, File> {
   const files = new Map<string, File>()
   for (const [name, body] of contents) {
     if (/\.(?:br|gz)$/.test(name)) continue
-    const encodings = new Map<string, Buffer>()
-    for (const [encoding, ending] of [
-      ["br", ".br"],
-      ["gzip", ".gz"],
-    ] as const) {
-      const packed = contents.get(name + ending)
-      if (packed) encodings.set(encoding, packed)
-    }
-    files.set(name, {
-      body,
-      type: types[path.extname(name)] ?? "application/octet-stream",
-      tag: tagOf(body),
-      encodings,
-    })
+    const packed = new Map<Encoding, Promise<Buffer>>()
+    const [br, gz] = [contents.get(`${name}.br`), contents.get(`${name}.gz`)]
+    if (br) packed.set("br", Promise.resolve(br))
+    if (gz) packed.set("gzip", Promise.resolve(gz))
+    files.set(name, { body, type: types[path.extname(name)] ?? "application/octet-stream", tag: tagOf(body), packed })
   }
   return files
 }
 
 const tagOf = (body: Buffer): string => `"${createHash("sha256").update(body).digest("base64url").slice(0, 20)}"`
 
-function send(request: Request, { body, type, tag, encodings }: File, forEver: boolean): Response {
+async function send(request: Request, file: File, forEver: boolean): Promise<Response> {
   const headers = new Headers({
-    "content-type": type,
-    etag: tag,
+    "content-type": file.type,
+    etag: file.tag,
+    vary: "accept-encoding",
     "cache-control": forEver ? "public, max-age=31536000, immutable" : "no-cache",
   })
-  if (request.headers.get("if-none-match") === tag) return new Response(null, { status: 304, headers })
-  const accepted = (request.headers.get("accept-encoding") ?? "").split(",").map((one) => one.split(";")[0]!.trim())
-  const encoding = ["br", "gzip"].find((one) => accepted.includes(one) && encodings.has(one))
-  if (encodings.size > 0) headers.set("vary", "accept-encoding")
+  if (request.headers.get("if-none-match") === file.tag) return new Response(null, { status: 304, headers })
+  const encoding = packs(file) ? encodingFor(request) : undefined
   if (encoding) headers.set("content-encoding", encoding)
-  return new Response(new Uint8Array(encoding ? encodings.get(encoding)! : body), { headers })
+  return new Response(new Uint8Array(encoding ? await packed(file, encoding) : file.body), { headers })
 }
 
+/** Fonts and pictures are packed by themselves. */
+const packs = ({ type, body }: File): boolean => /^text\/|json|svg/.test(type) && body.length > 1_000
+
+function encodingFor(request: Request): Encoding | undefined {
+  const accepted = (request.headers.get("accept-encoding") ?? "").split(",").map((one) => one.split(";")[0]!.trim())
+  return (["br", "gzip"] as const).find((one) => accepted.includes(one))
+}
+
+function packed(file: File, encoding: Encoding): Promise<Buffer> {
+  const known = file.packed.get(encoding) ?? pack(file.body, encoding)
+  file.packed.set(encoding, known)
+  return known
+}
+
+const pack = (body: Buffer, encoding: Encoding): Promise<Buffer> =>
+  encoding === "br"
+    ? promisify(brotliCompress)(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } })
+    : promisify(gzip)(body)
+
 /**
- * The page, told where it is mounted: in `<meta name="millrace-base" content="…">`, in `<base href="…">` if it has one, and
- * in the addresses of files that the build wrote relative to the page.
+ * The page, told where it is mounted: in `<base href="…">`, in `<meta name="millrace-base" content="…">`, and in the
+ * addresses of files that the build wrote relative to the page.
  */
 function sendPage(page: File, basePath: string, files: ReadonlyMap<string, File>): Response {
   const base = basePath === "/" ? "/" : `${basePath}/`
-  const hasBase = /<base\s/i.test(page.body.toString("utf8"))
-  const html = page.body
-    .toString("utf8")
+  const text = page.body.toString("utf8")
+  const html = text
     .replace(/<base\s+href="[^"]*"\s*\/?>/i, `<base href="${base}">`)
     .replace(/<meta\s+name="millrace-base"[^>]*>/i, `<meta name="millrace-base" content="${base}">`)
-    .replaceAll(/((?:src|href)=")(?:\.?\/)([^"/][^"]*)"/g, (whole, start: string, name: string) =>
+    .replaceAll(/((?:src|href)=")\.?\/([^"/][^"]*)"/g, (whole, start: string, name: string) =>
       files.has(`/${name}`) ? `${start}${base}${name}"` : whole,
     )
   return new Response(html, {
@@ -120,13 +135,10 @@ function sendPage(page: File, basePath: string, files: ReadonlyMap<string, File>
       "content-type": page.type,
       "cache-control": "no-cache",
       // A page without a base element needs no right to set one.
-      "content-security-policy": hasBase ? policy.replace("base-uri 'none'", "base-uri 'self'") : policy,
+      "content-security-policy": /<base\s/i.test(text) ? policy.replace("base-uri 'none'", "base-uri 'self'") : policy,
     },
   })
 }
 
-const notBuilt = (): Response =>
-  new Response("The dashboard is not part of this build; the API is at api/v1.", {
-    status: 404,
-    headers: { "content-type": "text/plain; charset=utf-8" },
-  })
+const missing = (text: string): Response =>
+  new Response(text, { status: 404, headers: { "content-type": "text/plain; charset=utf-8" } })

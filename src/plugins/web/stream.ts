@@ -45,7 +45,7 @@ export function follow(
       (fine) => (fine ? undefined : close("You may not see this any more.")),
       () => {}, // the database may be away for a while; the next look is soon
     )
-  }, site.heartbeat)
+  }, site.options.heartbeat)
   timer.unref()
   return { end: () => close() }
 }

@@ -77,7 +77,7 @@ const queuesTopic = ({ site, known: { visitor } }: Call): Reading => ({
 const workersTopic = (call: Call): Reading => ({
   permission: "workers:read",
   read: async () => {
-    const { workers } = await figures(call.site)
+    const workers = await call.site.app.workers()
     const { visitor } = call.known
     return Object.fromEntries(
       workers.map((worker) => {

@@ -113,7 +113,7 @@ test("a search that no index serves looks at so many, says so, and goes on by it
   await app.push(mail, { to: "x", user: { id: 42 } })
   const found = await ask("GET", "/jobs?q=payload.user.id:42")
   expect(found.body.jobs).toHaveLength(1)
-  expect(found.body.bounded).toMatchObject({ looked: 25_000 })
+  expect(found.body.bounded).toMatchObject({ looked: 10_000 })
   expect(found.body.terms[0].cost).toBe("scanned")
   await app.declareIndex({ payload: "user.id" })
 })

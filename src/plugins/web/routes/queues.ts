@@ -70,8 +70,8 @@ async function resume(call: Call) {
 }
 
 async function workers(call: Call) {
-  const { workers: all, at } = await figures(call.site)
-  return { at, workers: all.map((worker) => seenBy(call, worker)) }
+  const all = await call.site.app.workers()
+  return { workers: all.map((worker) => seenBy(call, worker)) }
 }
 
 /** Queues that a visitor may not see are not told of. */
@@ -82,7 +82,7 @@ function seenBy(call: Call, worker: Awaited<ReturnType<Call["site"]["app"]["work
 }
 
 async function worker(call: Call) {
-  const { workers: all } = await figures(call.site)
+  const all = await call.site.app.workers()
   const found = all.find(({ id }) => id === call.params.id)
   if (!found) throw notFound("such worker")
   return seenBy(call, found)
