@@ -33,6 +33,7 @@ export async function watch(browser: Browser, base: string, look: Look = {}): Pr
   const context = await browser.newContext({ viewport: { width, height }, reducedMotion: "reduce", baseURL: base })
   await context.grantPermissions(["clipboard-read", "clipboard-write"])
   const page = await context.newPage()
+  page.setDefaultTimeout(20_000)
   const wrong: string[] = []
   const scripts = new Map<string, number>()
   await page.exposeFunction("tellViolation", (text: string) => void wrong.push(`policy: ${text}`))

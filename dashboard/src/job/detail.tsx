@@ -27,6 +27,7 @@ export function JobDetail({ id, panel = false, extra }: { id: string; panel?: bo
     return (
       <>
         {extra}
+        <h1 className="sr">No such job</h1>
         <Empty title="There is no such job">It may have been deleted, or its retention is over.</Empty>
       </>
     )

@@ -1,6 +1,7 @@
 // The list of jobs as one sees it. News never move a row: what changed is changed in place, what no longer matches stays,
 // dimmed, and what is new waits behind "12 new".
 import { useEffect, useSyncExternalStore } from "react"
+import { parseQuery } from "../../../src/model/query.ts"
 import { listJobs, type JobPage, type JobRow } from "../api/jobs.ts"
 
 export interface ListState {
@@ -62,6 +63,8 @@ export class JobList {
   }
 
   async reload(): Promise<void> {
+    const [wrong] = parseQuery(this.q).problems
+    if (wrong) return this.#set({ loading: false, error: new Error(wrong.message) })
     this.#set({ loading: true, error: undefined })
     try {
       this.#first(await listJobs(this.q, undefined, pageSize))
@@ -97,7 +100,7 @@ export class JobList {
 
   /** Asks again for the head, and for those on the screen that are below it. Calls while one is under way become one. */
   async refresh(visible: readonly string[] = []): Promise<void> {
-    if (this.#state.loading) return
+    if (this.#state.loading || parseQuery(this.q).problems.length > 0) return
     if (this.#refreshing) return void (this.#again = true)
     this.#refreshing = true
     try {

@@ -6,8 +6,8 @@ import { liveState, setPaused, useTopics } from "../live/events.ts"
 import { isDark, prefer } from "../preferences.ts"
 import { match, navigate, usePlace } from "../router.ts"
 import { Button } from "../ui/button.tsx"
-import { Empty } from "../ui/empty.tsx"
 import { Problem, Skeleton } from "../ui/loading.tsx"
+import { Page } from "../ui/page.tsx"
 import { Toasts } from "../ui/toast.tsx"
 import { Help } from "./help.tsx"
 import { useKeys, type Keymap } from "./keys.ts"
@@ -123,9 +123,9 @@ const Waiting = () => (
 )
 
 const Nowhere = () => (
-  <div className="page">
-    <Empty title="There is no such page">
+  <Page title="There is no such page">
+    <p className="row">
       The address may be of another release. <Button onClick={() => navigate("/")}>To the overview</Button>
-    </Empty>
-  </div>
+    </p>
+  </Page>
 )
