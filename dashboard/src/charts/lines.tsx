@@ -125,19 +125,30 @@ const dataOf = (times: readonly string[], lines: readonly Line[]): uPlot.Aligned
 /** A canvas reads no custom properties: they are looked up when it is made. */
 const colorOf = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
+/** Lines of a logarithmic grid at the powers of ten alone. */
+const tens = (_: uPlot, splits: number[]): (number | null)[] =>
+  splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null))
+
 function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): uPlot.Options {
   const [muted, line] = [colorOf("--muted"), colorOf("--line")]
   const font = `11px ${colorOf("--sans")}`
   const axis = { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false } }
+  const grid = log ? { ...axis.grid, filter: tens } : axis.grid
   return {
     width,
     height: 176,
+    padding: [8, 8, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: cursors.key }, drag: { x: true, y: false }, points: { size: 6 } },
     scales: { y: log ? { distr: 3 } : { range: (_, __, most) => [0, most > 0 ? most * 1.08 : 1] } },
     axes: [
-      { ...axis, space: 70, values: (_, splits) => splits.map((at) => clockTime(at * 1_000, { second: undefined })) },
-      { ...axis, size: 58, values: (_, splits) => splits.map((value) => (value === null ? "" : format(value))) },
+      {
+        ...axis,
+        space: 70,
+        size: 26,
+        values: (_, splits) => splits.map((at) => clockTime(at * 1_000, { second: undefined })),
+      },
+      { ...axis, grid, size: 58, values: (_, splits) => splits.map((value) => (value === null ? "" : format(value))) },
     ],
     series: [
       {},
@@ -145,7 +156,7 @@ function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): u
         label: one.label,
         stroke: colorOf(one.color),
         width: 1.5,
-        points: { show: false },
+        points: { size: 4 },
         spanGaps: false,
       })),
     ],

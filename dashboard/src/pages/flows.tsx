@@ -12,7 +12,7 @@ import { StateFilter } from "./workflows.tsx"
 
 const code = `const onboarding = defineFlow("onboarding", async (flow, { user }) => {
   await flow.step("welcome", () => mail(user))
-  await flow.sleep("a day", "1d")
+  await flow.sleep("1d")
   await flow.step("tips", () => tips(user))
 })`
 

@@ -184,7 +184,8 @@ function flowOf(metrics: MetricsResult) {
   const bad = lately.reduce((total, index) => total + sum("failed", index) + sum("retrying", index), 0)
   const wait = find(metrics, "jobs.wait")
   // The last minute is not over: the one before it is the newest whole one.
-  const whole = lately.slice(1, 6).filter((index) => stacks[index]?.values)
+  const before = lately.slice(1, 6).filter((index) => stacks[index]?.values)
+  const whole = before.length > 0 ? before : lately.slice(0, 1)
   return {
     perMinute: whole.reduce((total, index) => total + sum("succeeded", index), 0) / Math.max(whole.length, 1),
     failing: good + bad === 0 ? 0 : bad / (good + bad),

@@ -58,28 +58,30 @@ export default function SchedulePage({ params }: { params: Record<string, string
                 <Card title="Runs">
                   <Strip ticks={history} />
                 </Card>
-                <Card flush>
-                  <Table
-                    label="Runs"
-                    rows={history}
-                    keyOf={(tick) => `${tick.at} ${tick.firedAt}`}
-                    cols={[
-                      { title: "Due", cell: (tick) => <Moment at={tick.at} /> },
-                      { title: "Outcome", cell: (tick) => <Outcome tick={tick} /> },
-                      {
-                        title: "Job",
-                        cell: (tick) =>
-                          tick.job ? (
-                            <Link className="link mono" to={jobAt(tick.job)}>
-                              …{tick.job.slice(-8)}
-                            </Link>
-                          ) : (
-                            <span className="muted">–</span>
-                          ),
-                      },
-                    ]}
-                  />
-                </Card>
+                {history.length > 0 && (
+                  <Card flush>
+                    <Table
+                      label="Runs"
+                      rows={history}
+                      keyOf={(tick) => `${tick.at} ${tick.firedAt}`}
+                      cols={[
+                        { title: "Due", cell: (tick) => <Moment at={tick.at} /> },
+                        { title: "Outcome", cell: (tick) => <Outcome tick={tick} /> },
+                        {
+                          title: "Job",
+                          cell: (tick) =>
+                            tick.job ? (
+                              <Link className="link mono" to={jobAt(tick.job)}>
+                                …{tick.job.slice(-8)}
+                              </Link>
+                            ) : (
+                              <span className="muted">–</span>
+                            ),
+                        },
+                      ]}
+                    />
+                  </Card>
+                )}
               </div>
               <div className="stack">
                 <Facts schedule={schedule} />

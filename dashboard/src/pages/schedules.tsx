@@ -13,9 +13,10 @@ import { WordBadge } from "../ui/state.tsx"
 import { Table, type Col } from "../ui/table.tsx"
 import { Ago } from "../ui/time.tsx"
 
-const code = `import { cron } from "millrace/cron"
+const code = `import { cron, defineSchedule, Millrace } from "millrace"
 
-await app.plugin("cron").schedule(report, { day: "today" }, { key: "daily-report", cron: "0 9 * * 1-5", zone: "Europe/Paris" })`
+const schedules = cron({ schedules: [defineSchedule(report, { day: "today" }, { key: "daily-report", cron: "0 9 * * 1-5", zone: "Europe/Paris" })] })
+const app = new Millrace({ dsn, plugins: [schedules] })`
 
 export const scheduleAt = (key: string): string => `/schedules/${encodeURIComponent(key)}`
 

@@ -213,9 +213,11 @@ function Actions({ workflow }: { workflow: Workflow }) {
     const roots = workflow.steps.filter((step) => step.needs.length === 0).map((step) => step.key)
     return (
       <>
-        <Button icon="retry" kind="primary" onClick={() => act("retry", "It runs again.")}>
-          Retry what failed
-        </Button>
+        {workflow.state !== "succeeded" && (
+          <Button icon="retry" kind="primary" onClick={() => act("retry", "It runs again.")}>
+            Retry what failed
+          </Button>
+        )}
         <Menu label="Other ways to retry">
           <li>
             <button type="button" onClick={() => act("retry", "It runs again, all of it.", { from: roots })}>

@@ -10,14 +10,11 @@ import { likeState, WordBadge } from "../ui/state.tsx"
 import { Table, type Col } from "../ui/table.tsx"
 import { Ago } from "../ui/time.tsx"
 
-const code = `const order = defineWorkflow({
-  name: "order",
-  steps: ({ step }) => {
-    const charged = step("charge", charge)
-    step("ship", ship, { after: [charged] })
-  },
+const code = `const order = workflow("order", (w) => {
+  const paid = w.step("charge", charge, { order: w.input })
+  w.step("ship", ship, { receipt: paid.result.receipt })
 })
-await app.plugin("workflow").start(order, { id: 42 })`
+await app.plugin("workflow").push(order, 42)`
 
 export const workflowAt = (id: string): string => `/workflows/${encodeURIComponent(id)}`
 

@@ -77,7 +77,7 @@ export function QueueTable({
       title: "In use",
       wide: true,
       width: "150px",
-      cell: (queue) => <Use queue={queue} />,
+      cell: (queue) => <Use queue={queue} measured={flow.get(queue.name)?.slots} />,
     },
     { title: "Pending", right: true, cell: (queue) => <Count queue={queue} state="pending" /> },
     {
@@ -116,10 +116,13 @@ export function QueueTable({
   )
 }
 
-function Use({ queue }: { queue: Queue }) {
+/** Slots as the queue limits them, or as workers measure them. */
+function Use({ queue, measured }: { queue: Queue; measured: number | undefined }) {
   const running = countOf(queue, "running").value
-  const share = queue.slots ? running / queue.slots : running > 0 ? 1 : 0
-  const text = queue.slots === null ? `${running}` : `${running}/${queue.slots}`
+  const slots = queue.slots ?? (measured || undefined)
+  if (slots === undefined) return <span className="num muted">{running} running</span>
+  const share = slots === 0 ? 0 : running / slots
+  const text = `${running}/${slots}`
   return (
     <span className="use">
       <Meter share={share} tone={share >= 1 ? "retrying" : "running"} label={`${text} in use`} />
