@@ -1,17 +1,19 @@
 // npm run demo -- [PATH] [--once]
 //
 // One job per file of a folder, run by two worker processes on a PostgreSQL server started for it, then checked against
-// a plain loop over the same files. Exit codes with --once: 0 the totals agree, 1 they do not, 2 something is missing.
+// a plain loop over the same files. Then the dashboard is open, and the jobs of a small shop keep coming. Exit codes with --once: 0 the totals agree, 1 they do not, 2 something is missing.
 import path from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { Millrace, type Logger } from "millrace"
 import { startCrew } from "./crew.ts"
+import { openDashboard } from "./dashboard.ts"
 import { openDatabase, type Database } from "./database.ts"
 import { announceFolder, fact, runFolder, type Stage } from "./folder-run.ts"
 import { codeOf, Interrupted, messageOf, Problem } from "./problem.ts"
 import { openScreen, type Screen } from "./screen.ts"
 import { stay } from "./stay.ts"
+import { traffic } from "./traffic.ts"
 import { resolveFolder } from "./walk.ts"
 
 const usage = `usage: npm run demo -- [PATH] [--once]
@@ -61,7 +63,16 @@ async function demo({ folder: given, once }: Command, screen: Screen, stop: Abor
   const interrupt = () => stop.abort(new Interrupted())
   const stage: Stage = { screen, app, pool: database.pool, pidOf: crew.pidOf, stop: stop.signal, interrupt }
   const same = await runFolder(stage, folder, found)
-  if (!once) await stay(stage, database.url, crew.members)
+  if (once) return same
+  await using dashboard = await openDashboard(app)
+  const over = new AbortController()
+  const customers = traffic(app, AbortSignal.any([stop.signal, over.signal]))
+  try {
+    await stay(stage, { url: database.url, dashboard: dashboard.url, members: crew.members })
+  } finally {
+    over.abort()
+    await customers.catch(() => {})
+  }
   return same
 }
 

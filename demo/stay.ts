@@ -10,10 +10,17 @@ import { Problem } from "./problem.ts"
 import type { Screen } from "./screen.ts"
 import { resolveFolder } from "./walk.ts"
 
+interface Addresses {
+  /** Of the database. */
+  url: string
+  dashboard: string
+  members: () => Member[]
+}
+
 /** Lasts until `stop`, and throws its reason. */
-export async function stay(stage: Stage, url: string, members: () => Member[]): Promise<void> {
+export async function stay(stage: Stage, { url, dashboard, members }: Addresses): Promise<void> {
   const { screen, stop } = stage
-  invite(screen, url, members())
+  invite(screen, url, dashboard, members())
   for await (const line of screen.live && process.stdin.isTTY ? askedLines(stage) : pipedLines(stop)) {
     if (line.trim() !== "") await runTyped(stage, line.trim())
   }
@@ -35,7 +42,7 @@ async function runTyped(stage: Stage, typed: string): Promise<void> {
   }
 }
 
-function invite(screen: Screen, url: string, members: readonly Member[]): void {
+function invite(screen: Screen, url: string, dashboard: string, members: readonly Member[]): void {
   const { bold, dim, cyan } = screen.paint
   const pid = members[0]?.pid ?? "PID"
   const address = withoutPassword(url)
@@ -49,6 +56,10 @@ function invite(screen: Screen, url: string, members: readonly Member[]): void {
     `     ${cyan("select worker, state, count(*) from millrace.all_jobs group by 1, 2;")}`,
     `     ${cyan("select payload->>'file', result from millrace.all_jobs limit 5;")}`,
     `  ${dim("3")}  Kill a worker while a folder runs; nothing is lost: ${cyan(`kill -9 ${pid}`)}`,
+    "",
+    `  ${bold("The dashboard")} ${dim("shows all of it live, with the orders of a small shop coming in:")}`,
+    "",
+    `     ${cyan(dashboard)}`,
     "",
   ]
   for (const line of lines) screen.line(line)

@@ -5,15 +5,25 @@ import { Worker } from "millrace/worker"
 import { measure, queue } from "./jobs.ts"
 import { measureFile } from "./measure.ts"
 import { messageOf } from "./problem.ts"
+import { shopHandlers } from "./shop-handlers.ts"
+import { shopQueues } from "./shop-jobs.ts"
 
 // stderr is read by the process that shows the screen.
 const say = (text: string) => void process.stderr.write(`${text.replaceAll("\n", " ")}\n`)
 const logger: Logger = { debug() {}, info() {}, warn() {}, error: say } // a job that fails is shown in the summary
 
-const app = new Millrace({ dsn: process.env.DEMO_DATABASE_URL ?? "", queues: [queue], maxConnections: 4, logger })
+const app = new Millrace({
+  dsn: process.env.DEMO_DATABASE_URL ?? "",
+  queues: [queue, ...shopQueues],
+  maxConnections: 4,
+  logger,
+})
 const worker = new Worker(app, {
   id: process.argv[2] ?? "worker",
-  handlers: [measure.handler(({ folder, file }, job) => measureFile(path.join(folder, file), job.signal))],
+  handlers: [
+    measure.handler(({ folder, file }, job) => measureFile(path.join(folder, file), job.signal)),
+    ...shopHandlers,
+  ],
   // Shorter than the defaults, so that one need not wait long to see the jobs of a killed worker run elsewhere.
   heartbeat: "1s",
   lease: "6s",

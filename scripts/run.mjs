@@ -9,6 +9,7 @@ import fs from "node:fs"
 import os from "node:os"
 import path from "node:path"
 import { build } from "./build.mjs"
+import { ensureChromium } from "./chromium.mjs"
 import { node, program, root, step } from "./tools.mjs"
 
 /** @typedef {import("./tools.mjs").Result} Result */
@@ -44,8 +45,10 @@ function checks() {
       () => node([program("dependency-cruiser", "depcruise"), ...sources("src", "bench", "demo", "examples")]),
     ],
     ["types", () => node([program("typescript", "tsc"), "--noEmit"])],
+    ["types of the dashboard", () => node([program("typescript", "tsc"), "--noEmit", "-p", "dashboard"])],
     ["unused", () => node([program("knip"), "--no-config-hints"])],
     ["package", checkPackage],
+    ["browser", ensureChromium],
   ]
 }
 

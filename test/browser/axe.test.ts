@@ -1,0 +1,89 @@
+import { createRequire } from "node:module"
+import { readFileSync } from "node:fs"
+import type { Browser, Page } from "playwright-core"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { executablePath, launch, watch, type Look } from "./browser.ts"
+import { furnish, pagesOf } from "./pages.ts"
+import { seed, startSite, type Site } from "./site.ts"
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
+const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+interface Violation {
+  id: string
+  nodes: { html: string; failureSummary: string }[]
+}
+
+/** What axe finds wrong, as text. */
+async function findings(page: Page): Promise<string[]> {
+  const options = JSON.stringify({ runOnly: { type: "tag", values: tags } })
+  const { violations } = await page.evaluate<{ violations: Violation[] }>(
+    `(async () => { ${axe}; return await axe.run(document, ${options}) })()`,
+  )
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 200)} ${failureSummary}`),
+  )
+}
+
+const looks: readonly Look[] = [
+  { theme: "light", width: 1_440 },
+  { theme: "dark", width: 1_440 },
+  { theme: "light", width: 390, height: 844 },
+  { theme: "dark", width: 390, height: 844 },
+]
+
+describe.skipIf(!executablePath)("what axe says", () => {
+  let site: Site
+  let browser: Browser
+  let pages: readonly string[]
+  beforeAll(async () => {
+    site = await startSite()
+    pages = pagesOf(await seed(site))
+    await furnish(site)
+    browser = await launch()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await site?.[Symbol.asyncDispose]()
+  })
+
+  it.each(looks)("is nothing, on every page, $theme at $width px", { timeout: 240_000 }, async (look) => {
+    const { page, wrong, close } = await watch(browser, site.url, look)
+    const found: string[] = []
+    for (const path of pages) {
+      await page.goto(path)
+      await page.locator(".skeleton").first().waitFor({ state: "detached" })
+      await page.locator("h1").first().waitFor({ state: "attached" })
+      found.push(...(await findings(page)).map((text) => `${path} ${text}`))
+      const wide = await page.evaluate<number>("document.documentElement.scrollWidth - window.innerWidth")
+      if (wide > 0) found.push(`${path} is ${wide} px too wide`)
+    }
+    expect(found).toEqual([])
+    expect(wrong.filter((text) => !text.includes("404"))).toEqual([])
+    await close()
+  })
+
+  it("is nothing in dialogs, the palette and the help", { timeout: 120_000 }, async () => {
+    const { page, close } = await watch(browser, site.url)
+    const found: string[] = []
+    for (const [path, keys] of [
+      ["/jobs", ["Control+k"]],
+      ["/jobs", ["?"]],
+      ["/jobs?push=1", []],
+      ["/jobs?q=state%3Afailed", ["j", "r"]],
+      ["/jobs?q=state%3Afailed", ["j", "Enter", "e"]],
+    ] as const) {
+      await page.goto(path)
+      await page.locator(".skeleton").first().waitFor({ state: "detached" })
+      await page.locator("tbody tr[data-job]").first().waitFor()
+      for (const key of keys) {
+        await page.keyboard.press(key)
+        if (key === "Enter") await page.locator(".job-detail").waitFor()
+      }
+      await page.locator("dialog[open]").waitFor()
+      found.push(...(await findings(page)).map((text) => `${path} ${keys.join(" ")} ${text}`))
+    }
+    expect(found).toEqual([])
+    await close()
+  })
+})
