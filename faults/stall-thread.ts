@@ -1,0 +1,16 @@
+// Notes when this process got no time from the machine: not by our doing, or because we froze it.
+import { workerData } from "node:worker_threads"
+import { Recorder } from "./record.ts"
+import { machineTime } from "./timing.ts"
+
+const { folder, label } = workerData as { folder: string; label: string }
+const recorder = new Recorder(folder, label)
+const tick = 100
+const noticed = 700
+
+let last = machineTime()
+setInterval(() => {
+  const now = machineTime()
+  if (now - last > noticed) recorder.note({ t: "stall", ms: now - last })
+  last = now
+}, tick)
