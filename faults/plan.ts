@@ -53,10 +53,10 @@ export function planFaults(profile: Profile, seed: number, ms: number): Fault[] 
   const slots = [...slotsOf("w", profile.workers), ...slotsOf("p", profile.pushers)]
   for (const [index, target] of slots.entries()) {
     const kinds = target.startsWith("p") ? withoutSignals(profile.faults) : profile.faults
-    faults.push(...planTarget(seeded(seed * 31 + index), target, kinds, profile.pause, ms))
+    faults.push(...planTarget(seeded(seed * 31 + index), target, kinds, profile.pause, ms, profile.locks))
   }
   const pause = profile.serverPause ?? profile.pause
-  faults.push(...planTarget(seeded(seed * 31 + 97), "server", profile.serverFaults ?? {}, pause, ms))
+  faults.push(...planTarget(seeded(seed * 31 + 97), "server", profile.serverFaults ?? {}, pause, ms, profile.locks))
   return faults.sort((a, b) => a.at - b.at)
 }
 
@@ -75,6 +75,7 @@ function planTarget(
   kinds: Profile["faults"],
   [least, most]: readonly [number, number],
   ms: number,
+  locks: Profile["locks"],
 ): Fault[] {
   const faults: Fault[] = []
   if (Object.keys(kinds).length === 0) return faults
@@ -82,7 +83,7 @@ function planTarget(
     const kind = weighted(random, kinds)
     const fault: Fault = {
       at,
-      for: Math.round(lasts[kind](random)),
+      for: Math.round(kind === "lock" && locks ? random.between(...locks) : lasts[kind](random)),
       kind,
       target,
       cuts: random.chance(0.4),

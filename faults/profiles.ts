@@ -20,7 +20,7 @@ export const faultKinds = [
 ] as const
 export type FaultKind = (typeof faultKinds)[number]
 
-export type Doing = "task" | "slowTask" | "hopeless" | "effect" | "parent" | "kept" | "line" | "single" | "over" | "block" | "die" | "burst" | "transaction" | "keyedTransaction" | "cancel" // prettier-ignore
+export type Doing = "task" | "slowTask" | "stubborn" | "hopeless" | "effect" | "parent" | "kept" | "line" | "single" | "over" | "block" | "die" | "burst" | "transaction" | "keyedTransaction" | "cancel" // prettier-ignore
 
 export interface Profile {
   readonly name: string
@@ -42,11 +42,11 @@ export interface Profile {
   /** Between two pushes of one writer, ms. */
   readonly rest?: readonly [number, number]
   readonly concurrency?: number
+  /** How long rows are held locked, ms. */
+  readonly locks?: readonly [number, number]
   /** Everything goes through PgBouncer in transaction mode. */
   readonly bouncer?: boolean
   readonly notifications?: boolean
-  /** A round's faults last so long unless told otherwise, ms. */
-  readonly ms?: number
 }
 
 const mixed: Profile["doings"] = {
@@ -130,6 +130,13 @@ export const profiles: Readonly<Record<string, Profile>> = Object.fromEntries(
       },
       {
         ...base,
+        name: "polling",
+        promise: "without any notification everything is found by polling",
+        faults: { stop: 1, cut: 1 },
+        notifications: false,
+      },
+      {
+        ...base,
         name: "T11",
         promise: "rolling restarts burn no attempt and lose no job",
         faults: { stop: 1 },
@@ -147,10 +154,13 @@ export const profiles: Readonly<Record<string, Profile>> = Object.fromEntries(
         ...base,
         name: "T14",
         promise: "recovery and completion of one job at once: one of them counts",
-        faults: { freeze: 1, lose: 1 },
+        faults: { kill: 2, freeze: 1, lose: 1 },
         serverFaults: { lock: 1 },
-        serverPause: [200, 1_000],
-        doings: { ...mixed, slowTask: 12 },
+        serverPause: [100, 600],
+        locks: [1_000, 5_500],
+        doings: { task: 10, kept: 4, effect: 2 },
+        concurrency: 30,
+        rest: [10, 40],
       },
       {
         ...base,
@@ -175,9 +185,10 @@ export const profiles: Readonly<Record<string, Profile>> = Object.fromEntries(
         promise: "one worker that loses its lease, and claims its own jobs again, settles only the newer claims",
         workers: 1,
         faults: { freeze: 1 },
-        doings: { task: 1, kept: 1 },
-        concurrency: 40,
-        rest: [5, 20],
+        // Jobs that were long enough to end just after the thaw, beside new ones that were claimed in the same call.
+        doings: { task: 6, kept: 1, stubborn: 2 },
+        concurrency: 200,
+        rest: [60, 140],
         pause: [800, 2_000],
       },
       {
