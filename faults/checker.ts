@@ -18,7 +18,7 @@ export interface Verdict {
   /** Runs that repeat an earlier one, by what explains them. */
   readonly reruns: Readonly<Record<string, number>>
   readonly unexplainedDuplicates: number
-  /** From a fault until the job that it interrupted ran again, ms, one per job taken back from a lost worker. */
+  /** From a fault until the job that it interrupted was taken back and ready to be claimed, ms. */
   readonly recoveries: readonly number[]
   readonly drainedIn: number | undefined
 }
@@ -46,6 +46,7 @@ export function check(evidence: Evidence): Verdict {
     ...unexplained(again),
     ...other.flatMap((rule) => rule(opened)),
     ...ends(opened, maxCrashes),
+    ...stuck(opened), // last: it says least
   ]
   const counted: Record<string, number> = {}
   for (const { by = "nothing" } of again) counted[by] = (counted[by] ?? 0) + 1

@@ -98,6 +98,8 @@ async function rounds({ tests, seed, ms, seconds, drain }: Command): Promise<Out
   }
 }
 
+delete process.env.DATABASE_URL // a server of its own, for it is killed
+
 async function main(args: string[]): Promise<number> {
   try {
     const command = readCommand(args)

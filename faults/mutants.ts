@@ -1,5 +1,5 @@
 // Test of the checker: bugs are planted into copies of the compiled package, and each must be caught by the harness as it
-// runs against that copy. The healthy package passes the same rounds.
+// runs against that copy. What it finds counts only if the healthy package passes the same round.
 import { spawn, type ChildProcess } from "node:child_process"
 import fs from "node:fs"
 import path from "node:path"
@@ -41,6 +41,17 @@ export async function hunt({ json, seed, only }: Hunt): Promise<number> {
   return caught === catches.length ? 0 : 1
 }
 
+const healthy = new Map<string, Promise<Summary>>()
+
+/** What a round says counts only if it says nothing about the healthy package: each such round is run once. */
+async function healthyPasses({ test, seconds = 12 }: Mutant, seed: number): Promise<boolean> {
+  const key = `${test} ${seconds} ${seed}`
+  if (!healthy.has(key)) healthy.set(key, runOnce({ name: "none", test, seconds }, root, seed))
+  const { violations } = await healthy.get(key)!
+  for (const { rule, text } of violations) process.stderr.write(`the healthy package, ${key}: ${rule}: ${text}\n`)
+  return violations.length === 0
+}
+
 /** The compiled package and the harness, copied, with the bug in it. The package's name leads to the copy there. */
 function plant({ name, edits }: Mutant): string {
   const place = path.join(root, "build/mutants", name)
@@ -74,7 +85,7 @@ async function catchIt(mutant: Mutant, place: string, seed: number): Promise<Cat
   for (let round = 1; round <= rounds; round++) {
     const { violations } = await runOnce(mutant, place, seed + round - 1)
     const [first] = violations
-    if (!first) continue
+    if (!first || !(await healthyPasses(mutant, seed + round - 1))) continue
     return { name, bug, test, caught: true, by: `${first.rule}: ${first.text}`, rounds: round, seconds: taken() }
   }
   return { name, bug, test, caught: false, by: undefined, rounds, seconds: taken() }
@@ -84,7 +95,11 @@ let living: ChildProcess | undefined
 process.once("exit", () => living?.kill("SIGTERM"))
 
 /** @throws when the harness itself fails: that catches nothing. */
-async function runOnce({ name, test, seconds = 12 }: Mutant, place: string, seed: number): Promise<Summary> {
+async function runOnce(
+  { name, test, seconds = 12 }: Pick<Mutant, "name" | "test" | "seconds">,
+  place: string,
+  seed: number,
+): Promise<Summary> {
   const file = path.join(place, "build/faults/main.js")
   const args = [file, "--json", "--test", test, "--seconds", `${seconds}`, "--seed", `${seed}`, "--drain", "30"]
   const child = spawn(process.execPath, args, { cwd: place, stdio: ["ignore", "pipe", "pipe"] })

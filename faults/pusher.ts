@@ -14,7 +14,7 @@ const app = openApp()
 const random = seeded(plan.seed)
 const recent: string[] = []
 let marks = 0
-let over = false
+const ending = new AbortController()
 let lineN = 0
 let lining = false
 
@@ -56,7 +56,7 @@ async function sent(job: JobName, one: Script, options: PushOptions) {
     try {
       return await app.push(jobs[job], one, options)
     } catch (error) {
-      if (over || !isMillraceError(error, "MILLRACE_PUSH_UNKNOWN")) throw error
+      if (ending.signal.aborted || !isMillraceError(error, "MILLRACE_PUSH_UNKNOWN")) throw error
     }
   }
 }
@@ -157,13 +157,13 @@ const doings: Readonly<Record<Doing, () => Promise<void>>> = {
 }
 
 async function writer(): Promise<void> {
-  while (!over) {
+  while (!ending.signal.aborted) {
     await doings[weighted(random, plan.doings)]()
     await sleep(random.between(...plan.rest))
   }
 }
 
-process.on("SIGTERM", () => void (over = true))
+process.on("SIGTERM", () => ending.abort())
 watchForStalls()
 recorder.note({ t: "ready" })
 await Promise.all(Array.from({ length: plan.writers }, writer))

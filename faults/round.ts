@@ -168,7 +168,11 @@ async function play(stage: Stage, faults: readonly Fault[], { ms, drainWithin, s
   await pause(ms)
   const pushers = [...stage.places.values()].filter(({ slot }) => slot.name.startsWith("p"))
   await Promise.all(strikes)
-  for (const { proxy } of stage.places.values()) (proxy.disarm(), proxy.delay(0), proxy.heal())
+  for (const { proxy } of stage.places.values()) {
+    proxy.disarm()
+    proxy.delay(0)
+    proxy.heal()
+  }
   await Promise.all(pushers.map(({ slot }) => slot.close(stopLimit)))
   clearInterval(progress)
   const drainedIn = await drained(stage, drainWithin, say)

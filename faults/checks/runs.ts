@@ -10,7 +10,7 @@ export interface Rerun {
   readonly id: string
   /** What explains it; undefined: nothing that was done to the system. */
   readonly by: string | undefined
-  /** From what happened until it ran again, ms; only where it was taken back from a lost worker. */
+  /** From what happened until it was taken back from its lost worker, ms. */
   readonly took: number | undefined
 }
 
@@ -50,7 +50,11 @@ function rerunsOf(story: Story, evidence: Evidence, costly: readonly Costly[]): 
     const until = ended ? ended.at + evidence.offset : next.at
     const cause = causeOf(run, until, costly)
     const lost = ended !== undefined && ended.crashes > ended.crashes0
-    found.push({ id: story.id, by: cause?.kind, took: cause && lost ? next.at - Math.max(cause.from, run.at) : undefined }) // prettier-ignore
+    found.push({
+      id: story.id,
+      by: cause?.kind,
+      took: cause && lost ? until - Math.max(cause.from, run.at) : undefined,
+    })
   }
   return found
 }

@@ -32,7 +32,7 @@ export class Tale {
   }
 
   note(by: string, note: Note): this {
-    this.entries.push({ ...note, at: this.#clock, by } as Entry)
+    this.entries.push({ ...note, at: this.#clock, by })
     return this
   }
 
