@@ -1,7 +1,6 @@
 // The processes of a round: one per slot, started again when it has ended, killed, frozen and stopped on order.
 import { spawn, type ChildProcess } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import type { ProcessPlan } from "./process.ts"
 import { machineTime } from "./timing.ts"
 
 const living = new Set<ChildProcess>()
@@ -16,12 +15,15 @@ export type Desertion = { readonly by: string; readonly at: number; readonly how
 
 const couldNotStart = 4
 
+/** A file beside this one. */
+type Program = "worker" | "pusher" | "rival"
+
 /** One place in the crew. */
 export class Slot {
   readonly name: string
   readonly deserters: Desertion[] = []
-  readonly #program: "worker" | "pusher"
-  readonly #plan: (label: string, generation: number) => ProcessPlan
+  readonly #program: Program
+  readonly #plan: (label: string, generation: number) => object
   #child: ChildProcess | undefined
   #gone: Promise<void> = Promise.resolve()
   #generation = 0
@@ -30,11 +32,7 @@ export class Slot {
   #expected = false
   #output = ""
 
-  constructor(
-    name: string,
-    program: "worker" | "pusher",
-    plan: (label: string, generation: number) => Omit<ProcessPlan, "label">,
-  ) {
+  constructor(name: string, program: Program, plan: (label: string, generation: number) => object) {
     this.name = name
     this.#program = program
     this.#plan = (label, generation) => ({ ...plan(label, generation), label })

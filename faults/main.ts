@@ -9,6 +9,7 @@ import { endAll } from "./crew.ts"
 import { hunt } from "./mutants.ts"
 import { profiles, type Profile } from "./profiles.ts"
 import { summarise, table } from "./report.ts"
+import { compare } from "./rivals.ts"
 import { runRound, type Outcome } from "./round.ts"
 import { machineTime } from "./timing.ts"
 
@@ -20,6 +21,7 @@ const usage = `usage: npm run faults -- [options]
   --soak 30m      the same, with a table of every test at the end
   --seconds N     how long each round's faults last (default 40)
   --mutants       plant each bug, and see that it is caught; --only NAME for one
+  --rivals        the same jobs under SIGKILL, SIGSTOP and restarts, here and with pg-boss and graphile-worker
   --json          one JSON object on stdout
 `
 
@@ -30,6 +32,7 @@ interface Command {
   readonly seconds: number
   readonly json: boolean
   readonly mutants: boolean
+  readonly rivals: boolean
   readonly only: string | undefined
   readonly drain: number
 }
@@ -41,7 +44,7 @@ function readCommand(args: string[]): Command {
   const flag = { type: "boolean", default: false } as const
   const { values } = parseArgs({
     args,
-    options: { test: text, seed: text, minutes: text, soak: text, seconds: text, drain: text, only: text, json: flag, mutants: flag }, // prettier-ignore
+    options: { test: text, seed: text, minutes: text, soak: text, seconds: text, drain: text, only: text, json: flag, mutants: flag, rivals: flag }, // prettier-ignore
   })
   return {
     tests: testsOf(values.test),
@@ -51,6 +54,7 @@ function readCommand(args: string[]): Command {
     drain: number("drain", values.drain ?? "60"),
     json: values.json,
     mutants: values.mutants,
+    rivals: values.rivals,
     only: values.only,
   }
 }
@@ -104,6 +108,7 @@ async function main(args: string[]): Promise<number> {
   try {
     const command = readCommand(args)
     if (command.mutants) return await hunt(command)
+    if (command.rivals) return await compare(command)
     const outcomes = await rounds(command)
     const summary = summarise(outcomes)
     process.stderr.write(command.json ? table(outcomes) : "")

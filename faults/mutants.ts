@@ -101,7 +101,7 @@ async function runOnce(
   seed: number,
 ): Promise<Summary> {
   const file = path.join(place, "build/faults/main.js")
-  const args = [file, "--json", "--test", test, "--seconds", `${seconds}`, "--seed", `${seed}`, "--drain", "30"]
+  const args = [file, "--json", "--test", test, "--seconds", `${seconds}`, "--seed", `${seed}`, "--drain", "60"]
   const child = spawn(process.execPath, args, { cwd: place, stdio: ["ignore", "pipe", "pipe"] })
   living = child
   let output = ""

@@ -64,7 +64,7 @@ export const mutants: readonly Mutant[] = [
       {
         file: core,
         from: "where w.expires_at < now() and w.incarnation",
-        to: "where w.expires_at < now() + interval '2800 milliseconds' and w.incarnation",
+        to: "where w.expires_at < now() + interval '3800 milliseconds' and w.incarnation",
       },
     ],
     test: "T2",

@@ -4,14 +4,13 @@ import { Worker as Thread } from "node:worker_threads"
 import { Millrace, type Logger } from "millrace"
 import type { Doing } from "./profiles.ts"
 import { Recorder } from "./record.ts"
-import { timing } from "./timing.ts"
+import { machineTime, timing } from "./timing.ts"
 
 export interface ProcessPlan {
   /** The process: its slot and the number of its start. */
   readonly label: string
   readonly folder: string
   readonly dsn: string
-  /** A direct connection for what a pooler cannot do, where there is one. */
   readonly seed: number
   readonly workerId: string
   readonly notifications: boolean
@@ -39,7 +38,7 @@ export function openApp(): Millrace {
 /** A machine that gives a process no time looks like a fault: a thread notices. */
 export function watchForStalls(): void {
   const file = fileURLToPath(new URL("./stall-thread.js", import.meta.url))
-  new Thread(file, { workerData: { folder: plan.folder, label: plan.label } }).unref()
+  new Thread(file, { workerData: { folder: plan.folder, label: plan.label, since: machineTime() } }).unref()
 }
 
 /** Nothing of ours keeps the process alive any more. */

@@ -9,6 +9,7 @@ import { weighted } from "./plan.ts"
 import { letGo, openApp, plan, recorder, watchForStalls } from "./process.ts"
 import type { Doing } from "./profiles.ts"
 import type { Script } from "./record.ts"
+import { timing } from "./timing.ts"
 
 const app = openApp()
 const random = seeded(plan.seed)
@@ -140,7 +141,8 @@ async function inLine(): Promise<void> {
 const doings: Readonly<Record<Doing, () => Promise<void>>> = {
   task: () => push("task", script(), when()),
   slowTask: () => push("task", script({ ms: random.between(1_000, 3_500), fails: 0, snoozes: 0 })),
-  stubborn: () => push("task", script({ ms: random.between(3_000, 5_800), fails: 0, snoozes: 0, obey: false })),
+  stubborn: () =>
+    push("task", script({ ms: random.between(timing.lease, 1.9 * timing.lease), fails: 0, snoozes: 0, obey: false })),
   hopeless: () => push("task", script({ fails: 99, snoozes: 0 }), { maxAttempts: 2 }),
   effect: () => push("effect", script({ snoozes: 0 }), when()),
   parent: () => push("parent", script({ snoozes: 0 })),

@@ -9,6 +9,7 @@ import type { Postgres } from "../tools/postgres.mjs"
 import { startBouncer } from "./bouncer.ts"
 import { check, type Verdict } from "./checker.ts"
 import { pause, Slot } from "./crew.ts"
+import { newDatabase } from "./database.ts"
 import type { Evidence, Struck } from "./evidence.ts"
 import { ledgerSql, readLedger } from "./ledger.ts"
 import { digest, planFaults, type Fault } from "./plan.ts"
@@ -74,22 +75,6 @@ export async function runRound(server: Postgres, options: RoundOptions): Promise
     for (const close of closers.toReversed()) await close().catch(() => {})
     if (!fs.existsSync(path.join(folder, "evidence.json"))) fs.rmSync(folder, { recursive: true, force: true })
   }
-}
-
-let databases = 0
-
-async function newDatabase(server: string) {
-  const name = `faults_${process.pid}_${++databases}`
-  const admin = async (text: string) => {
-    const client = new pg.Client({ connectionString: server })
-    await client.connect()
-    await client.query(text)
-    await client.end()
-  }
-  await admin(`create database ${name}`)
-  const url = new URL(server)
-  url.pathname = `/${name}`
-  return { url: url.href, drop: () => admin(`drop database if exists ${name} with (force)`) }
 }
 
 async function install(url: string, { concurrency = 8 }: Profile): Promise<void> {

@@ -3,12 +3,13 @@ import { workerData } from "node:worker_threads"
 import { Recorder } from "./record.ts"
 import { machineTime } from "./timing.ts"
 
-const { folder, label } = workerData as { folder: string; label: string }
+const { folder, label, since } = workerData as { folder: string; label: string; since: number }
 const recorder = new Recorder(folder, label)
 const tick = 100
 const noticed = 700
 
-let last = machineTime()
+// From its making: a machine that takes long to start this thread takes as long to start the one that renews the lease.
+let last = since
 setInterval(() => {
   const now = machineTime()
   if (now - last > noticed) recorder.note({ t: "stall", ms: now - last })

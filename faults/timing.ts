@@ -1,6 +1,6 @@
 /** Times of every worker under test, ms: short, so that a minute holds many lost leases. */
 export const timing = {
-  lease: 3_000,
+  lease: 4_000,
   heartbeat: 500,
   sweep: 500,
   queuePoll: 500,
