@@ -107,12 +107,14 @@ async function failures(rule: RuleOf<"failures">, { db, names }: PluginContext):
 
 /** Queues that no live worker runs, declared or not. */
 async function noWorker(rule: RuleOf<"no-worker">, { db, names }: PluginContext): Promise<Problem[]> {
+  const jobs = names.of("jobs")
+  // Not `exists`: the planner may answer that for all queues at once, by reading every job.
   const { rows } = await db.query<{ queue: string; waits: boolean }>(
-    `select q.name as queue,
-       exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state = 'pending' and j.crashes < 2)
-       or exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state = 'pending' and j.crashes >= 2)
-       or exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state in ('scheduled', 'retrying')
-         and j.run_at <= now()) as waits
+    `select q.name as queue, coalesce(
+       (select true from ${jobs} j where j.queue = q.name and j.state = 'pending' and j.crashes < 2 order by j.rank limit 1),
+       (select true from ${jobs} j where j.queue = q.name and j.state = 'pending' and j.crashes >= 2 order by j.rank limit 1),
+       (select j.run_at <= now() from ${jobs} j where j.queue = q.name and j.state in ('scheduled', 'retrying')
+         order by j.run_at limit 1), false) as waits
      from ${names.of("queues")} q
      where ${open("q")} and not exists (
        select 1 from ${names.of("workers")} w where w.expires_at > now() and q.name = any(w.queues))`,
