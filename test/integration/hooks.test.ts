@@ -353,8 +353,8 @@ test("a plugin is told what was claimed, with what an attempt failed, and brings
   const plugin: Plugin = {
     name: "bringing",
     handlers: [job.handler(() => raise(Object.assign(new RangeError("no"), { code: "E_NO" })))],
-    taken({ queue, jobs, ms }) {
-      taken.push(...jobs.map(({ id }) => `${queue} ${id} ${ms >= 0}`))
+    claimed({ queue, jobs, took }) {
+      taken.push(...jobs.map(({ id }) => `${queue} ${id} ${took >= 0}`))
     },
     saved: (batch) => void errors.push(...batch.map(({ error }) => error)),
   }
