@@ -24,6 +24,7 @@ test("jobs are counted exactly up to 10,000 per queue and state, and the oldest 
     ["b", "retrying", 0, 0, 3],
   ] as const)
     await sql(insert, [queue, state, age, crashes, count])
+  await sql(`update $schema.jobs set options = '{"key": "k"}' where queue = 'a' and state = 'pending' and rank = 3`)
   await sql(`update $schema.jobs set ready_at = now() - interval '1000 seconds' where id = (
     select id from $schema.jobs where queue = 'b' and rank = 6 limit 1)`)
   await app.declareQueue({ name: "b", tags: [] })
@@ -60,6 +61,7 @@ test("counting reads no more of a full table than of one with as many as it coun
   }
   const fill = async (count: number) => {
     for (const state of ["pending", "scheduled", "retrying", "blocked"]) await sql(insert, ["a", state, 5, 0, count])
+    await sql(`update $schema.jobs set options = jsonb_build_object('key', rank) where queue = 'a' and rank > 3`)
   }
   await fill(500)
   await pages() // plans are made
