@@ -12,11 +12,15 @@ import { claim } from "./scenarios/claim.ts"
 import { drain } from "./scenarios/drain.ts"
 import { enqueue } from "./scenarios/enqueue.ts"
 import { executors } from "./scenarios/executors.ts"
+import { limits } from "./scenarios/limits.ts"
 import { find } from "./scenarios/find.ts"
 import { held } from "./scenarios/held.ts"
 import { latency } from "./scenarios/latency.ts"
+import { observability } from "./scenarios/observability.ts"
+import { scheduled } from "./scenarios/scheduled.ts"
 import { serial } from "./scenarios/serial.ts"
 import { steady } from "./scenarios/steady.ts"
+import { workflows } from "./scenarios/workflows.ts"
 import { web } from "./scenarios/web.ts"
 import { startServer, type Server } from "./server.ts"
 import { peerNames, type PeerName, type SideName } from "./side.ts"
@@ -31,6 +35,10 @@ const scenarios: Record<string, Scenario> = {
   claim,
   find,
   executors,
+  limits,
+  observability,
+  scheduled,
+  workflows,
   web,
 }
 
@@ -50,7 +58,7 @@ interface Command {
 }
 
 function usage(): string {
-  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`)
+  const lines = Object.entries(scenarios).map(([name, { summary }]) => `  ${name.padEnd(15)}${summary}`)
   return `usage: npm run bench -- <scenario> [options]
 
 ${lines.join("\n")}

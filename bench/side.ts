@@ -34,6 +34,8 @@ export interface WorkerOptions {
   trickle?: boolean | undefined
   /** Ours: with a saving hook. */
   saving?: boolean | undefined
+  /** Ours: with everything that watches switched on, or off. Unset: as by default. */
+  observed?: "on" | "off" | undefined
 }
 
 export interface Payload {

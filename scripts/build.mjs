@@ -82,7 +82,7 @@ function removeOrphans(target, source) {
   if (!fs.existsSync(folder)) return
   for (const name of fs.readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     const stem = /^(.+?)(\.d)?\.(m?)[jt]s(\.map)?$/.exec(name)
-    if (!stem || name.startsWith(`dashboard${path.sep}`)) continue // another tool's output
+    if (!stem || /^(dashboard|mutants)[\\/]/.test(name)) continue // another tool's output
     const original = path.join(root, source, `${stem[1]}.${stem[3]}`)
     if (!fs.existsSync(`${original}ts`) && !fs.existsSync(`${original}js`)) fs.rmSync(path.join(folder, name))
   }

@@ -1,9 +1,10 @@
-// One entrance for a fresh clone: `node scripts/run.mjs test|bench|demo [...args]` installs what is missing, builds, and
+// One entrance for a fresh clone: `node scripts/run.mjs test|bench|demo|faults [...args]` installs what is missing, builds, and
 // runs. Only Node and npm are needed; PostgreSQL comes with the development dependencies.
 //
 //   test   every check, then vitest with the arguments given; the last line is "N passed, N failed"
 //   bench  build/bench/main.js with the arguments given       stdout belongs to the program
 //   demo   build/demo/main.js with the arguments given        stdout belongs to the program
+//   faults build/faults/main.js with the arguments given      stdout belongs to the program
 import { spawn } from "node:child_process"
 import fs from "node:fs"
 import os from "node:os"
@@ -16,9 +17,9 @@ import { node, program, root, step } from "./tools.mjs"
 
 const [mode = "", ...args] = process.argv.slice(2)
 if (mode === "test") process.exitCode = await test(args)
-else if (mode === "bench" || mode === "demo") process.exitCode = await runProgram(mode, args)
+else if (["bench", "demo", "faults"].includes(mode)) process.exitCode = await runProgram(mode, args)
 else {
-  process.stderr.write("usage: node scripts/run.mjs test|bench|demo [...args]\n")
+  process.stderr.write("usage: node scripts/run.mjs test|bench|demo|faults [...args]\n")
   process.exitCode = 2
 }
 

@@ -19,6 +19,10 @@ export type { Logger } from "./model/log.ts"
 export { cancel, discard, retry, retryAfter, snooze } from "./model/outcome.ts"
 export type { Directive, FailedAttempt } from "./model/outcome.ts"
 export { migrationSql } from "./postgres/migrate.ts"
+export type { Explanation, Reason } from "./model/explanation.ts"
+export type { StoppedKey } from "./postgres/limits.ts"
+export type { CircuitBreaker, LimitsRecord, RateLimit } from "./model/limits.ts"
+export type { Debounce, Throttle } from "./model/uniqueness.ts"
 export type { QueueOptions, QueueRecord } from "./model/queue.ts"
 export type { RunningJob } from "./model/running-job.ts"
 export type { JobState } from "./model/state.ts"
@@ -31,3 +35,76 @@ export type { BulkOptions, BulkProgress, BulkReport, Refusal } from "./client/bu
 export type { Count, Stats, WorkerRecord } from "./client/overview.ts"
 export type { IndexedPath } from "./client/millrace.ts"
 export type { JsonPath } from "./postgres/path-indexes.ts"
+export { cron, defineSchedule } from "./plugins/cron/index.ts"
+export type {
+  Cron,
+  CronOptions,
+  Declared as DeclaredSchedule,
+  Preview as SchedulePreview,
+  PreviewedRun,
+  PreviewOptions,
+  Schedule,
+  ScheduleOptions,
+  Synchronised as SchedulesSynchronised,
+  Tick,
+  TicksOptions,
+} from "./plugins/cron/index.ts"
+export { triggers } from "./plugins/trigger/index.ts"
+export type { MappedValue, Trigger, TriggerEvent, TriggerOptions, Triggers } from "./plugins/trigger/index.ts"
+export { defineFlow, flows } from "./plugins/flow/index.ts"
+export type {
+  DefinedFlow,
+  Flow,
+  FlowDefinition,
+  FlowFunction,
+  FlowJob,
+  FlowListOptions,
+  FlowOptions,
+  FlowPage,
+  FlowPushOptions,
+  FlowRecord,
+  FlowsPlugin,
+  FlowState,
+  FlowStepRecord,
+  FlowSummary,
+  ResumeOptions,
+  SignalOptions,
+  StepOptions,
+  StepRetry,
+  StepRun,
+  Stored,
+  WaitForOptions,
+} from "./plugins/flow/index.ts"
+export { condition } from "./plugins/workflow/conditions.ts"
+export type { Builder, JobStep, MapStep, Step, Workflow } from "./plugins/workflow/definition.ts"
+export type { Graph } from "./plugins/workflow/drawing.ts"
+export type { Graft, GraftOptions } from "./plugins/workflow/graft.ts"
+export { workflows } from "./plugins/workflow/index.ts"
+export type {
+  FindWorkflowsOptions,
+  WorkflowPage,
+  WorkflowRule,
+  Workflows,
+  WorkflowsOptions,
+} from "./plugins/workflow/api.ts"
+export type { Condition, FailurePolicy } from "./plugins/workflow/node.ts"
+export type {
+  GroupOptions,
+  MapOptions,
+  StepOptions,
+  WaitForOptions,
+  WorkflowOptions,
+} from "./plugins/workflow/options.ts"
+export type { PushWorkflowOptions } from "./plugins/workflow/push.ts"
+export type {
+  StepRecord,
+  StepRun,
+  StepState,
+  WorkflowRecord,
+  WorkflowState,
+  WorkflowSummary,
+} from "./plugins/workflow/record.ts"
+export { WorkflowReference } from "./plugins/workflow/reference.ts"
+export type { CancelWorkflowOptions, RetryWorkflowOptions } from "./plugins/workflow/reference.ts"
+export type { Holds, Ref, Unwired, Wired } from "./plugins/workflow/references.ts"
+export { workflow } from "./plugins/workflow/workflow.ts"

@@ -54,8 +54,35 @@ declare function migrateOldPayload(old: unknown): { url: string; width: number }
 import { Worker, commandExecutor, type Executor } from "millrace/worker"
 declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>
 `,
+  "docs/flows.md": `${app}${jobs}
+import { defineFlow, flows, Millrace, type Flow } from "millrace"
+import { Worker } from "millrace/worker"
+import { z } from "zod"
+import type pg from "pg"
+declare const client: pg.Client, dsn: string, flow: Flow, input: { id: number; email: string }, runs: m.FlowsPlugin, job: m.Reference
+declare const order: m.DefinedFlow<{ id: number; email: string }, unknown>
+declare const payments: { charge(id: number, key: string): Promise<{ receipt: string }>; refund(id: number): Promise<void> }
+declare const stock: { reserve(id: number): Promise<void>; release(id: number): Promise<void> }
+`,
   "docs/job-logs.md": `${app}${jobs}declare function download(url: string): Promise<{ width: number; bytes: number }>\n`,
+  "docs/errors-and-alerts.md": `${app}import nodemailer from "nodemailer"
+import { alerts, defaultRules, email, webhook, type Alerts, type ErrorGroups } from "millrace/worker"
+declare const url: string
+`,
   "docs/finding-jobs.md": `${app}import { age, payload, priority, state } from "millrace"\n`,
+  "docs/schedules.md": 'import { cron } from "millrace"\nconst schedules = cron()\n',
+  "docs/triggers.md": `import { defineJob, triggers } from "millrace"
+const welcome = defineJob<{ userId: number; mail: string }>({ name: "welcome" })
+const pushes = triggers()
+`,
+  "docs/workflows.md": `import { defineJob, workflow, workflows, type Builder } from "millrace"
+import type pg from "pg"
+const flows = workflows()
+const order = workflow("order", (w: Builder<{ id: string }>) => void w.sleep("a", 1))
+const plan = defineJob<{ pages: number }>({ name: "plan" })
+const fetchPage = defineJob<{ page: number; token: string }>({ name: "page" })
+declare const client: pg.Client, id: string, input: { id: string }, inputs: { id: string }[]
+`,
   "docs/web.md": app,
   "docs/writing-a-plugin.md": `${app}import { Worker } from "millrace/worker"\n`,
 }

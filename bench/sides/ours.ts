@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { Millrace, defineJob } from "millrace"
-import { Worker, type Plugin } from "millrace/worker"
+import { leadership, metrics, pruner, recovery, Worker, type Plugin } from "millrace/worker"
 import pg from "pg"
 import { root } from "../root.ts"
 import type { Handle, Payload, Producer, Running, Side, WorkerOptions } from "../side.ts"
@@ -43,14 +43,33 @@ async function worker(url: string, options: WorkerOptions, handle: Handle): Prom
     await app.declareQueue({ name: "default", concurrency: options.concurrency }, { upsert: true })
   }
   const plugins = options.saving ? [await saver(url)] : []
-  const running = new Worker(app, { handlers: [noop.handler((payload) => handle(payload))], plugins })
+  const handlers = [noop.handler((payload) => handle(payload))]
+  const running = new Worker(app, { handlers, plugins, ...observing(options) })
   await running.start()
+  const scraping = options.observed === "on" ? setInterval(() => void scrape(running), 1_000) : undefined
   return {
     async stop() {
+      clearInterval(scraping)
       await running.stop()
       await app.close()
     },
   }
+}
+
+/** Everything, more often than usual, so that a short run has its share of it; or nothing but what jobs need. */
+function observing({ observed }: WorkerOptions): Partial<ConstructorParameters<typeof Worker>[1]> {
+  if (observed === "on")
+    return {
+      health: { port: 0 },
+      plugins: [metrics({ every: "1s", queuesEvery: "2s", databaseEvery: "5s" })],
+    }
+  return observed === "off" ? { defaultPlugins: false, plugins: [leadership(), recovery(), pruner()] } : {}
+}
+
+async function scrape(worker: Worker): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${worker.healthPort}/metrics`)
+  if (!response.ok) throw new Error(await response.text())
+  await response.text()
 }
 
 /** Writes one row per job in the transaction that settles it. */

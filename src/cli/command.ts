@@ -1,4 +1,5 @@
 import type { Millrace } from "../index.ts"
+import type { Plugin } from "../worker.ts"
 import type { Output } from "./output.ts"
 
 /** One option of a command, as it stands in the help. */
@@ -23,8 +24,8 @@ export interface Call {
   texts(name: string): readonly string[]
   flag(name: string): boolean
   readonly out: Output
-  /** The app that the connection options name. Closed when the command ends. */
-  app(): Promise<Millrace>
+  /** The app that the connection options name; these plugins are added to one that no module makes. Closed when the command ends. */
+  app(plugins?: () => readonly Plugin[]): Promise<Millrace>
 }
 
 export interface Command {

@@ -3,6 +3,7 @@ import { bulkCommands } from "./commands/bulk.ts"
 import { jobCommands } from "./commands/job.ts"
 import { migrateCommands } from "./commands/migrate.ts"
 import { queueCommands } from "./commands/queue.ts"
+import { scheduleCommands } from "./commands/schedule.ts"
 import { webCommands } from "./commands/web.ts"
 import { workerCommands } from "./commands/worker.ts"
 
@@ -14,4 +15,5 @@ export const commands: readonly Command[] = [
   ...queueCommands,
   ...jobCommands,
   ...bulkCommands,
+  ...scheduleCommands,
 ]

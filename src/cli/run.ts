@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs"
 import { didYouMean } from "../lib/nearest.ts"
 import { isMillraceError, Millrace } from "../index.ts"
+import type { Plugin } from "../worker.ts"
 import { loadApp, ModuleError } from "./app-module.ts"
 import { UsageError, type Call, type Command } from "./command.ts"
 import { commands } from "./commands.ts"
@@ -62,7 +63,7 @@ function callOf({ args, values }: Parsed, opened: Millrace[]): Call {
     texts,
     flag: (name) => values[name] === true,
     out: output(values.json === true),
-    app: () => (app ??= connect(text("dsn"), text("schema"), text("app"), opened)),
+    app: (plugins) => (app ??= connect(text("dsn"), text("schema"), text("app"), opened, plugins)),
   }
 }
 
@@ -71,6 +72,7 @@ async function connect(
   schema: string | undefined,
   module: string | undefined,
   opened: Millrace[],
+  plugins: (() => readonly Plugin[]) | undefined,
 ) {
   if (module !== undefined) {
     const { app } = await loadApp(module)
@@ -84,6 +86,7 @@ async function connect(
     logger: false,
     maxConnections: 3,
     pushTimeout: "10s",
+    plugins: plugins?.() ?? [],
     ...(schema === undefined ? {} : { schema }),
   })
   opened.push(app)

@@ -11,11 +11,12 @@ import {
 } from "../lib/options.ts"
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction, Database } from "../model/database.ts"
-import type { Pushable } from "../model/definition.ts"
+import type { AnyDefinition, Pushable } from "../model/definition.ts"
 import { failure } from "../model/errors.ts"
 import { didYouMean } from "../lib/nearest.ts"
 import type { Hub } from "../model/hub.ts"
 import { checkPlugins, type Plugin } from "../model/plugin.ts"
+import type { Explanation } from "../model/explanation.ts"
 import type { AppRecipe } from "../model/executor.ts"
 import type { JobFilter } from "../model/filter.ts"
 import type { JobRecord, NewJob } from "../model/job.ts"
@@ -29,8 +30,9 @@ import { finalStates, unfinishedStates, type JobState } from "../model/state.ts"
 import { fromDsn, fromPool, fromTransaction, isPgPool, type PgPool } from "../postgres/adapters/pg.ts"
 import { ensurePartitions } from "../postgres/history.ts"
 import { declarePathIndex, dropPathIndex, pathIndexes, type JsonPath } from "../postgres/path-indexes.ts"
-import { coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
+import { builtInTables, coreVersion, currentVersion, migrate, type MigrateOptions } from "../postgres/migrate.ts"
 import { declareQueue, deleteQueue, findQueue, listQueues, pauseQueue, resumeQueue } from "../postgres/queues.ts"
+import { resumeKey, stoppedKeys, type StoppedKey } from "../postgres/limits.ts"
 import { explained } from "../postgres/missing.ts"
 import { names } from "../postgres/sql.ts"
 import { sqlState, unreachable } from "../postgres/sqlstate.ts"
@@ -39,8 +41,9 @@ import { context, type Context } from "./context.ts"
 import { cancelAll, deleteAll, retryAll, updateAll } from "./bulk-actions.ts"
 import type { BulkOptions, BulkReport } from "./bulk.ts"
 import { EventHub } from "./hub.ts"
+import { explain } from "./explain.ts"
 import { find, findAll, type FindOptions, type Page } from "./find.ts"
-import { prepare } from "./pushing.ts"
+import { prepare, wrapPush, wrapsPushes } from "./pushing.ts"
 import { Notices } from "./notices.ts"
 import { stats, workers, type Stats, type WorkerRecord } from "./overview.ts"
 import { pushByName, type PushByNameOptions } from "./push-by-name.ts"
@@ -214,6 +217,7 @@ export class Millrace implements AsyncDisposable {
     const versions = await migrate(db, all, options)
     if (versions.to > 0) await ensurePartitions(db, all, [86_400])
     if (to === undefined) {
+      for (const [name, steps] of Object.entries(builtInTables)) await migrate(db, all, {}, name, steps)
       for (const { name, migrations } of this[context].plugins) {
         if (migrations) await migrate(db, all, {}, name, migrations)
       }
@@ -236,6 +240,16 @@ export class Millrace implements AsyncDisposable {
   async push<Input, Result>(
     definition: Pushable<Input, Result>,
     ...[payload, options]: PushArguments<NoInfer<Input>, PushOptions>
+  ): Promise<Reference<Result>> {
+    if (!wrapsPushes(this[context])) return this.#pushOne(definition, payload, options)
+    const push = async () => [await this.#pushOne<Result>(definition, payload, options)]
+    return (await wrapPush(this[context], { definition, options, many: false }, push))[0]!
+  }
+
+  async #pushOne<Result>(
+    definition: AnyDefinition,
+    payload: unknown,
+    options: PushOptions | undefined,
   ): Promise<Reference<Result>> {
     const { pusher } = this.#open()
     const made = prepare(this[context], definition, options)(payload)
@@ -269,6 +283,15 @@ export class Millrace implements AsyncDisposable {
         "pushMany: the payloads must be an array or another (async) iterable, one entry per job.",
       )
     }
+    const push = () => this.#pushAll<Result>(definition, payloads, options)
+    return wrapsPushes(this[context]) ? wrapPush(this[context], { definition, options, many: true }, push) : push()
+  }
+
+  async #pushAll<Result>(
+    definition: AnyDefinition,
+    payloads: Iterable<unknown> | AsyncIterable<unknown>,
+    options: PushOptions | undefined,
+  ): Promise<Reference<Result>[]> {
     const references: Reference<Result>[] = []
     let chunk: NewJob[] = []
     const flush = async () => {
@@ -496,6 +519,31 @@ export class Millrace implements AsyncDisposable {
     if (!found) throw unknownQueue(name)
     this.#queueChanged(name, "queue.removed")
     return deleted
+  }
+
+  /**
+   * Why a job does not run now: every reason that holds at this moment, in words and as data, with the time at which it
+   * ends where that is known. Reads only; costs a few index look-ups.
+   *
+   * @throws MILLRACE_UNKNOWN_JOB, MILLRACE_BAD_ID.
+   */
+  async explain(job: Reference | string): Promise<Explanation> {
+    const { id, duplicate } = typeof job === "string" ? this.job(job) : job
+    return explain(this.#open(), id, duplicate)
+  }
+
+  /** Keys of an ordered queue that stand still since a job of theirs failed for good, the longest first. */
+  async stoppedKeys(queue: string): Promise<StoppedKey[]> {
+    const { db, names: all } = this.#open()
+    return stoppedKeys(db, all, queue)
+  }
+
+  /** Lets a key go on that stands still: the job that failed stays as it is. Returns whether it stood still. */
+  async resumeKey(queue: string, key: string): Promise<boolean> {
+    const { db, names: all, notices } = this.#open()
+    const resumed = await resumeKey(db, all, queue, key)
+    if (resumed) notices.send({ kind: "ready", about: queue })
+    return resumed
   }
 
   #queueChanged(name: string, event: QueueEvent): void {

@@ -37,6 +37,7 @@ export class Notices {
   #listening: Listening | undefined
   readonly #heard = new Signal()
   #arrives = false
+  #listens = false
 
   constructor(db: Database, names: Names, log: Logger, enabled: boolean) {
     this.#db = db
@@ -52,6 +53,11 @@ export class Notices {
   /** Whether notifications are known to arrive here. */
   get arrive(): boolean {
     return this.#arrives
+  }
+
+  /** Whether the listening session is open. */
+  get listens(): boolean {
+    return this.#listens
   }
 
   /** Queues a notice for sending; never fails, never waits. Subscribers in this process hear it at once. */
@@ -126,6 +132,7 @@ export class Notices {
         for (const subscriber of this.#subscribers) subscriber.notice(notice)
       },
       listening: () => {
+        this.#listens = true
         this.#probe()
         this.#resync()
       },
@@ -133,6 +140,7 @@ export class Notices {
         // Where nothing has ever arrived, that has been said already.
         const level = this.#arrives ? "warn" : "debug"
         this.#arrives = false
+        this.#listens = false
         this.#log[level]("the listening connection was lost; polling until it is back", { error: String(error) })
         this.#resync()
       },

@@ -3,6 +3,12 @@ import { givenKey, type JobRecord } from "../model/job.ts"
 import type { JobState } from "../model/state.ts"
 import type { JobRow } from "../postgres/jobs.ts"
 
+/** A key that ends before its job, or outlives it, stands among the options, behind what guards it. */
+function uniqueKeyOf({ unique_key: key, options }: JobRow): string | undefined {
+  if (key !== null) return givenKey(key)
+  return options?.unique && givenKey(options.unique.key.slice(2))
+}
+
 /** A row as users see it. */
 export const recordOf = (row: JobRow): JobRecord =>
   Object.freeze({
@@ -28,7 +34,8 @@ export const recordOf = (row: JobRow): JobRecord =>
     progress: row.progress ?? undefined,
     meta: row.meta ?? {},
     tags: row.tags ?? [],
-    uniqueKey: row.unique_key === null ? undefined : givenKey(row.unique_key),
+    uniqueKey: uniqueKeyOf(row),
+    limitKey: row.options?.key,
     blockedBy: row.blocked_by ?? undefined,
     cancel: row.cancel === null ? undefined : { reason: row.cancel.reason ?? undefined, at: row.cancel.at },
   })

@@ -7,6 +7,8 @@
 export interface Rows<Row> {
   rows: Row[]
   count: number
+  /** Of `probe`: the server process that the driver was told it is connected to. */
+  backend?: number | undefined
 }
 
 /** Something that runs SQL: a pool, or one transaction. */
@@ -34,6 +36,8 @@ export interface Database extends Connection {
   transaction<T>(run: (tx: Transaction) => Promise<T>): Promise<T>
   /** Opens a session of its own that listens on a channel, and keeps it open until closed. */
   listen(channel: string, events: ListenEvents): Listening
+  /** Like `query`, and tells the connection's own idea of the server process: a pooler shows by its being another one. */
+  probe?<Row = Record<string, unknown>>(text: string): Promise<Rows<Row>>
   /** How to open a connection elsewhere (another thread); absent when only the caller's pool knows. */
   readonly dsn?: string
   close(): Promise<void>

@@ -3,7 +3,7 @@ import type { Backoff } from "../lib/backoff.ts"
 import { encodeJson } from "../lib/json.ts"
 import { parseOptions, type OptionsInput } from "../lib/options.ts"
 import { failure } from "./errors.ts"
-import { storedKey, type NewJob } from "./job.ts"
+import type { NewJob } from "./job.ts"
 import {
   definitionOptions,
   jobHints,
@@ -11,8 +11,12 @@ import {
   type Moment,
   type PushDetails,
   type PushOptions,
+  type ByPayload,
+  type Debounce,
+  type Throttle,
   type UniqueKey,
 } from "./job-options.ts"
+import { debounceOf, limitKeyOf, throttleOf, uniqueKeyOf, type Uniqueness } from "./uniqueness.ts"
 import { checkName } from "./name.ts"
 import type { AnyDefinition, Pushable } from "./pushable.ts"
 import type { RunningJob } from "./running-job.ts"
@@ -71,7 +75,15 @@ interface WithSchema<P, R> {
 }
 
 type Spec = typeof definitionOptions
-type Described = Omit<OptionsInput<Spec>, "payload" | "result" | "uniqueKey">
+type Described = Omit<OptionsInput<Spec>, "payload" | "result" | keyof Keys<never>>
+
+/** The options that are functions of the payload. */
+interface Keys<Payload> {
+  readonly uniqueKey?: (payload: Payload) => UniqueKey | undefined
+  readonly limitKey?: string | ((payload: Payload) => string | number)
+  readonly debounce?: ByPayload<Debounce, Payload>
+  readonly throttle?: ByPayload<Throttle, Payload>
+}
 
 /**
  * Defines a job: its name, the schema of its payload and its result, and its defaults.
@@ -86,8 +98,7 @@ type Described = Omit<OptionsInput<Spec>, "payload" | "result" | "uniqueKey">
  * @throws MILLRACE_BAD_NAME, MILLRACE_BAD_OPTION, MILLRACE_BAD_DURATION, MILLRACE_UNKNOWN_OPTION.
  */
 export function defineJob<P extends StandardSchemaV1, R extends StandardSchemaV1 = StandardSchemaV1<unknown, unknown>>(
-  options: Described &
-    WithSchema<P, R> & { readonly uniqueKey?: (payload: StandardSchemaV1.InferInput<P>) => UniqueKey | undefined },
+  options: Described & WithSchema<P, R> & Keys<StandardSchemaV1.InferInput<P>>,
 ): JobDefinition<
   StandardSchemaV1.InferInput<P>,
   StandardSchemaV1.InferOutput<P>,
@@ -95,11 +106,7 @@ export function defineJob<P extends StandardSchemaV1, R extends StandardSchemaV1
   StandardSchemaV1.InferOutput<R>
 >
 export function defineJob<Payload = unknown, Result = unknown>(
-  options: Described & {
-    readonly payload?: undefined
-    readonly result?: undefined
-    readonly uniqueKey?: (payload: Payload) => UniqueKey | undefined
-  },
+  options: Described & { readonly payload?: undefined; readonly result?: undefined } & Keys<Payload>,
 ): JobDefinition<Payload, Payload, Result>
 export function defineJob(given: object): never {
   const options = parseOptions("defineJob", definitionOptions, given, jobHints)
@@ -193,7 +200,8 @@ function prepareRow(
   context: PushContext,
 ): (payload: unknown) => NewJob {
   const { name, defaults } = definition
-  if (given === undefined && !defaults.uniqueKey) {
+  const byPayload = defaults.uniqueKey ?? defaults.limitKey ?? defaults.debounce ?? defaults.throttle
+  if (given === undefined && !byPayload) {
     const { queue, kind } = defaults
     return (payload) => ({
       id: uuidv7(),
@@ -211,13 +219,63 @@ function prepareRow(
     throw failure("MILLRACE_BAD_OPTION", "push: runAt and delay say the same thing twice; give one of them.")
   }
   const run: Moment | undefined = options.runAt ?? (options.delay === undefined ? undefined : { inMs: options.delay })
-  const later = run !== undefined && run.inMs !== 0
-  const kind = kindOf(name, { ...defaults, queue }, options, run)
+  const base = { ...defaults, queue }
+  const kind = kindOf(name, base, options, { run })
   return (payload) => {
     const text = payloadText(definition, payload, context)
-    const uniqueKey = keyOf(definition, options.uniqueKey ?? defaults.uniqueKey?.(payload as never), queue)
-    const own = uniqueKey === undefined ? kind : kindOf(name, { ...defaults, queue }, options, run, uniqueKey)
-    return { id: options.id ?? uuidv7(), queue, name, kind: own, payload: text, uniqueKey, later }
+    const unique = uniquenessFor(definition, options, queue, payload)
+    const limitKey = options.limitKey ?? (defaults.limitKey && limitKeyOf(name, defaults.limitKey, payload))
+    const due = unique?.delayMs === undefined ? run : { inMs: unique.delayMs }
+    return {
+      id: options.id ?? uuidv7(),
+      queue,
+      name,
+      kind: unique || limitKey !== undefined ? kindOf(name, base, options, { run: due, unique, limitKey }) : kind,
+      payload: text,
+      uniqueKey: unique?.sort,
+      special: unique?.reserved !== undefined || unique?.conflict !== undefined,
+      later: due !== undefined && due.inMs !== 0,
+    }
+  }
+}
+
+/** What this push is told apart by: at most one of three ways, and the push's own before the definition's. */
+function uniquenessFor(
+  { name, defaults }: AnyDefinition,
+  options: Partial<PushDetails>,
+  queue: string,
+  payload: unknown,
+): Uniqueness | undefined {
+  const place = { name, queue }
+  const own = [options.uniqueKey, options.debounce, options.throttle].filter((one) => one !== undefined)
+  if (own.length > 1) throw several(name)
+  const of = own.length > 0 ? options : keysOf(defaults, payload)
+  if ([of.uniqueKey, of.debounce, of.throttle].filter((one) => one !== undefined).length > 1) throw several(name)
+  if (of.debounce !== undefined) {
+    if (options.runAt !== undefined || options.delay !== undefined)
+      throw failure(
+        "MILLRACE_BAD_OPTION",
+        `push: a debounced job ("${name}") starts after its wait; leave out runAt and delay.`,
+      )
+    return debounceOf(place, of.debounce)
+  }
+  if (of.throttle !== undefined) return throttleOf(place, of.throttle)
+  return of.uniqueKey === undefined ? undefined : uniqueKeyOf(place, of.uniqueKey)
+}
+
+const several = (name: string) =>
+  failure(
+    "MILLRACE_BAD_OPTION",
+    `Job "${name}": uniqueKey, debounce and throttle exclude each other; give one of them.`,
+  )
+
+function keysOf({ uniqueKey, debounce, throttle }: AnyDefinition["defaults"], payload: unknown) {
+  const by = <Options extends { readonly key: string }>(options: ByPayload<Options> | undefined) =>
+    options && ({ ...options, key: options.key(payload as never) } as unknown as Options)
+  return {
+    uniqueKey: uniqueKey?.(payload as never),
+    debounce: by<Debounce>(debounce),
+    throttle: by<Throttle>(throttle),
   }
 }
 
@@ -241,29 +299,14 @@ const tooLarge = (definition: AnyDefinition, bytes: number, limit: number) =>
       "Store the data elsewhere and push a reference to it, or raise `maxPayload`.",
   )
 
-function keyOf(definition: AnyDefinition, given: UniqueKey | undefined, queue: string): string | undefined {
-  if (given === undefined) return undefined
-  const { key, scope } =
-    typeof given === "string"
-      ? { key: given, scope: "global" as const }
-      : { key: given.key, scope: given.scope ?? "global" }
-  if (typeof key !== "string" || key === "" || key.length > 500 || /\0|[\ud800-\udfff]/u.test(key)) {
-    throw failure(
-      "MILLRACE_BAD_OPTION",
-      `The unique key of "${definition.name}" must be 1 to 500 characters of text without U+0000 or half a surrogate pair.`,
-    )
-  }
-  if (scope !== "global" && scope !== "queue" && scope !== "name") {
-    throw failure(
-      "MILLRACE_BAD_OPTION",
-      `The scope of a unique key is "global", "queue" or "name", not ${JSON.stringify(scope)}.`,
-    )
-  }
-  return storedKey(key, scope, queue, definition.name)
+interface KindFields extends Partial<Omit<PushDetails, "uniqueKey" | "queue" | "limitKey" | "debounce" | "throttle">> {
+  readonly queue: string
 }
 
-interface KindFields extends Partial<Omit<PushDetails, "uniqueKey" | "queue">> {
-  readonly queue: string
+interface KindExtras {
+  readonly run?: Moment | undefined
+  readonly unique?: Uniqueness | undefined
+  readonly limitKey?: string | undefined
 }
 
 /** The JSON of a kind: what differs from the column defaults, and nothing else. */
@@ -271,10 +314,11 @@ function kindOf(
   name: string,
   base: KindFields,
   options: Partial<PushDetails>,
-  run?: Moment,
-  uniqueKey?: string,
+  { run, unique, limitKey }: KindExtras = {},
 ): string {
   const backoff: Backoff | undefined = options.backoff
+  const weight = options.weight ?? base.weight
+  const own = backoff || weight !== undefined || limitKey !== undefined || unique?.reserved
   const retention = options.retention ?? base.retention
   const { expiresAt } = options
   const meta = options.meta ?? base.meta
@@ -290,10 +334,12 @@ function kindOf(
     run_at: run?.at,
     expires_ms: expiresAt?.inMs,
     expires_at: expiresAt?.at,
-    unique_key: uniqueKey,
+    unique_key: unique?.uniqueKey,
+    conflict: unique?.conflict,
+    max_wait_ms: unique?.maxWaitMs,
     meta,
     tags: options.tags ?? base.tags,
-    options: backoff && { backoff },
+    options: own && { backoff, weight, key: limitKey, unique: unique?.reserved },
   })
 }
 

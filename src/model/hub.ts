@@ -21,7 +21,10 @@ export interface HubEvents {
   "job.failed": JobEventBody
   "job.retrying": JobEventBody
   "job.cancelled": JobEventBody
-  "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState }
+  /** Taken back from a lost worker, by this one. */
+  "job.recovered": { readonly id: string; readonly queue: string; readonly state: JobState; readonly by: string }
+  /** Something has come for a flow that runs. */
+  "flow.news": { readonly id: string }
   "leadership.gained": { readonly worker: string; readonly term: string }
   "leadership.renewed": { readonly worker: string; readonly term: string }
   "leadership.lost": { readonly worker: string; readonly term: string }
@@ -42,6 +45,38 @@ export interface HubEvents {
   }
   "plugin.stopped": { readonly plugin: string; readonly worker: string }
   "pruner.removed": { readonly jobs: number; readonly partitions: readonly string[]; readonly cleaned: number }
+  /** A schedule was made, changed, paused, resumed or removed. */
+  "schedule.changed": { readonly key: string; readonly change: "stored" | "paused" | "resumed" | "removed" }
+  /** A tick came to this, on this worker. */
+  "schedule.fired": {
+    readonly key: string
+    readonly at: string
+    readonly outcome: "pushed" | "duplicate" | "skipped" | "missed"
+    readonly job: string | undefined
+    readonly worker: string
+  }
+  /** A schedule cannot run as it stands in the database; the others can. */
+  "schedule.failed": { readonly key: string; readonly error: string; readonly worker: string }
+  /** Pushed by this process. */
+  "workflow.created": { readonly id: string; readonly name: string }
+  /** Somebody has cancelled, paused, resumed, retried or signalled it. */
+  "workflow.updated": { readonly id: string; readonly action: string }
+  /** A step's job ended on this process's worker. */
+  "workflow.step.completed": {
+    readonly workflow: string
+    readonly step: string
+    readonly job: string
+    readonly state: "succeeded" | "failed" | "cancelled"
+  }
+  "workflow.finished": {
+    readonly id: string
+    readonly name: string
+    readonly state: "succeeded" | "failed" | "cancelled"
+  }
+  /** It goes no further, because a step failed. */
+  "workflow.failing": { readonly id: string }
+  /** A timer was set, for so many milliseconds from now. */
+  "workflow.timer": { readonly inMs: number }
   "recovery.recovered": { readonly jobs: number; readonly failed: number; readonly workers: readonly string[] }
 }
 

@@ -18,7 +18,7 @@ import {
 import { isUuid } from "../lib/uuid.ts"
 import type { CallerTransaction } from "./database.ts"
 import { failure } from "./errors.ts"
-import type { UniqueScope } from "./job.ts"
+import type { Debounce, Throttle, UniqueKey } from "./uniqueness.ts"
 import type { Directive, FailedAttempt } from "./outcome.ts"
 
 /*
@@ -26,8 +26,7 @@ import type { Directive, FailedAttempt } from "./outcome.ts"
  * a definition alone, and those of a push alone.
  */
 
-/** A key of which only one unfinished job may exist at a time. */
-export type UniqueKey = string | { readonly key: string; readonly scope?: UniqueScope }
+export type { Debounce, Throttle, UniqueKey }
 
 /** A point in time: absolute, or so many milliseconds from the database's now. */
 export interface Moment {
@@ -166,6 +165,8 @@ const shared = {
     "How long the finished job is kept. Default 1 d.",
     parseRetention,
   ),
+  /** What a start takes from a rate limit. Default 1. */
+  weight: integer({ min: 1, max: 1_000_000, doc: "What a start takes from a rate limit. Default 1." }),
   /** Words to find jobs by. */
   tags: list(text({ pattern: storable, expects: "1 to 500 storable characters", doc: "A tag." }), {
     max: 100,
@@ -184,8 +185,23 @@ const isSchema = (given: unknown): string | undefined =>
     ? undefined
     : "must be a Standard Schema (zod, valibot, arktype, …)"
 
+/** The options of a push, with the key made from the payload. */
+export type ByPayload<Options extends { readonly key: string }, Payload = never> = Omit<Options, "key"> & {
+  readonly key: (payload: Payload) => string
+}
+
+function hasKeyFunction(given: unknown): string | undefined {
+  return typeof (given as { key?: unknown } | null)?.key === "function"
+    ? undefined
+    : "must be an object whose key is a function of the payload"
+}
+
 const isFunction = (given: unknown): string | undefined =>
   typeof given === "function" ? undefined : "must be a function"
+
+function hasKey(given: unknown): string | undefined {
+  return typeof given === "object" && given !== null && "key" in given ? undefined : "must be an object with a key"
+}
 
 export const definitionOptions = {
   /** Names the job, for ever: it stands in the rows. */
@@ -206,6 +222,27 @@ export const definitionOptions = {
     type: "function",
     doc: "The key of which only one unfinished job may exist, from the payload.",
     check: isFunction,
+  }),
+  /** What the limits per key of its queue go by: a place in the payload, such as `"customer.id"`, or a function of it. */
+  limitKey: value<string | ((payload: never) => string | number)>({
+    type: "text | function",
+    doc: 'What the limits per key of its queue go by: a place in the payload, such as `"customer.id"`, or a function of it.',
+    check: (given) =>
+      typeof given === "function" || (typeof given === "string" && given !== "")
+        ? undefined
+        : "must be text or a function",
+  }),
+  /** Pushes of one key close together are one job: `{ key: (payload) => …, wait: "5s", maxWait: "1m" }`. */
+  debounce: value<ByPayload<Debounce>>({
+    type: "{ key, wait, maxWait }",
+    doc: "Pushes of one key close together are one job, with the last payload. The key is a function of the payload.",
+    check: hasKeyFunction,
+  }),
+  /** At most one job of a key starts per period: `{ key: (payload) => …, period: "1m" }`. */
+  throttle: value<ByPayload<Throttle>>({
+    type: "{ key, period }",
+    doc: "At most one job of a key starts per period. The key is a function of the payload.",
+    check: hasKeyFunction,
   }),
   /** Earlier names of this job, which its handler answers to as well. */
   aliases: list(text({ doc: "A name." }), {
@@ -244,14 +281,32 @@ export const pushOptions = {
     "A job that has not started by then is cancelled.",
     parseMoment,
   ),
-  /** A key of which only one unfinished job may exist; scope `global` (default), `queue` or `name`. */
+  /** A key of which only one job may exist: unfinished (default), waiting, or for a `period` after its finish. */
   uniqueKey: value<UniqueKey>({
-    type: "text | { key, scope }",
-    doc: "A key of which only one unfinished job may exist; scope `global` (default), `queue` or `name`.",
+    type: "text | { key, scope, while, period, onConflict }",
+    doc: "A key of which only one job may exist: unfinished (default), waiting, or for a `period` after its finish.",
     check: (given) =>
       typeof given === "string" || (typeof given === "object" && given !== null && "key" in given)
         ? undefined
-        : "must be text, or { key, scope }",
+        : "must be text, or { key, scope, … }",
+  }),
+  /** What the limits per key of its queue go by, instead of the definition's. */
+  limitKey: text({
+    pattern: storable,
+    expects: "1 to 500 storable characters",
+    doc: "What the limits per key of its queue go by, instead of the definition's.",
+  }),
+  /** Pushes of this key close together are one job: `{ key, wait: "5s", maxWait: "1m" }`. */
+  debounce: value<Debounce>({
+    type: "{ key, wait, maxWait }",
+    doc: "Pushes of this key close together are one job, with the last payload.",
+    check: hasKey,
+  }),
+  /** At most one job of this key starts per period: `{ key, period: "1m" }`. */
+  throttle: value<Throttle>({
+    type: "{ key, period }",
+    doc: "At most one job of this key starts per period.",
+    check: hasKey,
   }),
   /** The job's id (a UUID): a push that is sent again with its id is the same push. */
   id: parsed<string, string>("UUID", "The job's id: a push that is sent again with its id is the same push.", parseId),
@@ -285,6 +340,10 @@ export const jobHints: Readonly<Record<string, string>> = {
   jobKey: "uniqueKey",
   unique: "uniqueKey",
   expireIn: "timeout",
+  group: "limitKey",
+  groupKey: "limitKey",
+  partitionKey: "limitKey",
+  concurrencyKey: "limitKey",
   removeOnComplete: "retention",
   client: "tx",
   transaction: "tx",

@@ -34,6 +34,8 @@ export interface JobRecord<Payload = unknown, Result = unknown> {
   readonly tags: readonly string[]
   /** As given at the push, without its scope. */
   readonly uniqueKey: string | undefined
+  /** What the limits per key of its queue go by. */
+  readonly limitKey: string | undefined
   /** Why it is in state `blocked`: `handler` when no worker has one. */
   readonly blockedBy: string | undefined
   /** Set when somebody asked for the job to be cancelled. */
@@ -49,8 +51,10 @@ export interface NewJob {
   readonly kind: string
   /** JSON text. */
   readonly payload: string
-  /** With its scope folded in, as stored. */
+  /** What its push is told apart by, with the scope folded in: keys are inserted in the order of this. */
   readonly uniqueKey: string | undefined
+  /** Its key ends before the job, or outlives it, or changes the job that holds it. */
+  readonly special?: boolean
   /** It will not be ready at once. */
   readonly later: boolean
 }

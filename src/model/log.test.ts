@@ -30,3 +30,23 @@ test("fields that cannot be written do not reach the caller", () => {
 test("a silent logger has every level", () => {
   for (const level of ["debug", "info", "warn", "error"] as const) expect(silent[level]("x")).toBeUndefined()
 })
+
+test("a logger that takes fields first gets them first", () => {
+  const got: unknown[] = []
+  const level = (...args: unknown[]) => void got.push(args)
+  const pino = {
+    debug: level,
+    info: level,
+    warn: level,
+    error: level,
+    child: level,
+    [Symbol.for("pino.serializers")]: {},
+  }
+  const safe = guarded(pino)
+  safe.info("a", { b: 1 })
+  safe.warn("c")
+  expect(got).toEqual([
+    [{ b: 1 }, "a"],
+    [{}, "c"],
+  ])
+})

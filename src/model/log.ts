@@ -1,4 +1,4 @@
-/** Any object with these four: pino, console, winston, … Fields are a plain object. */
+/** Any object with these four: console, pino, LogTape, winston, … Fields are a plain object. */
 export interface Logger {
   debug(message: string, fields?: object): void
   info(message: string, fields?: object): void
@@ -24,12 +24,25 @@ export const consoleLogger = (name: string): Logger => {
 
 /** A logger that never throws into the code that logs. */
 export function guarded(logger: Logger): Logger {
+  const turned = takesFieldsFirst(logger)
   const guard = (level: keyof Logger) => (message: string, fields?: object) => {
     try {
-      logger[level](message, fields)
+      if (turned) turned[level](fields ?? {}, message)
+      else logger[level](message, fields)
     } catch {
       // A broken logger must not break a worker.
     }
   }
   return Object.freeze({ debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") })
+}
+
+type FieldsFirst = Record<keyof Logger, (fields: object, message: string) => void>
+
+/**
+ * pino takes fields before the message, and drops what comes behind it. It is known by a symbol that all its copies share,
+ * and that its children inherit.
+ */
+function takesFieldsFirst(logger: Logger): FieldsFirst | undefined {
+  const pino = Symbol.for("pino.serializers") in logger && typeof (logger as { child?: unknown }).child === "function"
+  return pino ? (logger as unknown as FieldsFirst) : undefined
 }

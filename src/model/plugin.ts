@@ -1,19 +1,57 @@
 import { quote } from "../lib/quote.ts"
 import type { Database, Transaction } from "./database.ts"
-import { failure } from "./errors.ts"
+import type { Handler } from "./definition.ts"
+import { failure, type ErrorRecord } from "./errors.ts"
+import type { QueueLoad, WorkerHealth } from "./health.ts"
 import type { Hub } from "./hub.ts"
 import type { JobApp } from "./job-app.ts"
 import type { Logger } from "./log.ts"
+import type { Meter } from "./metrics.ts"
 import { checkName } from "./name.ts"
 import type { Report } from "./outcome.ts"
 import type { RunningJob } from "./running-job.ts"
 import type { JobState } from "./state.ts"
+
+export type { PluginHealth } from "./plugin-health.ts"
 
 /** The end of an attempt, as hooks see it. */
 export interface Ended {
   readonly job: RunningJob
   /** The state that is about to be, or was, written. A cancel that somebody asked for meanwhile may still turn it to `cancelled`. */
   readonly state: JobState
+  /** What the attempt failed with, as it is stored; undefined where nothing is stored. */
+  readonly error?: ErrorRecord | undefined
+  readonly times: JobTimes
+}
+
+/** A call of `push` or `pushMany`. */
+export interface PushCall {
+  readonly name: string
+  readonly queue: string
+  /** It may push any number of jobs. */
+  readonly many: boolean
+}
+
+/** How long an attempt took, in milliseconds. Undefined: it never started. */
+export interface JobTimes {
+  /** From when the job was ready (by the database's clock) to the start of its handler. */
+  readonly wait: number | undefined
+  /** From the start of its handler to its end; until now, when its transaction was committed before its end. */
+  readonly run: number | undefined
+  /** When its handler ended, as `ctx.clock.monotonic()` tells it: in `saved`, since when the database has not known. */
+  readonly ended: number | undefined
+}
+
+/** One call that asked the database for jobs, answered. */
+export interface Claim {
+  readonly worker: string
+  readonly queue: string
+  /** How many were asked for. */
+  readonly asked: number
+  /** What came. */
+  readonly jobs: readonly RunningJob[]
+  /** Round trip, ms: with the settlements that travelled along. */
+  readonly took: number
 }
 
 /** A job about to be pushed. What a hook adds to `meta` is stored with it. */
@@ -69,7 +107,16 @@ export interface PluginContext extends AppContext {
   /** The plugin's name on this worker. */
   readonly name: string
   readonly leader: Leader
-  readonly worker: { readonly id: string; readonly tags: readonly string[]; readonly queues: readonly string[] }
+  readonly worker: {
+    readonly id: string
+    readonly tags: readonly string[]
+    readonly queues: readonly string[]
+    /** What runs now, queue by queue. */
+    load(): readonly QueueLoad[]
+    health(): WorkerHealth
+  }
+  /** Counters, gauges and histograms of one's own; does nothing without the metrics plugin. */
+  readonly metrics: Meter
   /** A plugin that this one needs. @throws MILLRACE_UNKNOWN_PLUGIN for one that is not there. */
   plugin<P extends Plugin = Plugin>(name: string): P
   /** All plugins of this worker. */
@@ -128,6 +175,11 @@ export interface Plugin {
   run?(ctx: PluginContext, signal: AbortSignal): Promise<void>
   /** Before a job is stored; may add to its meta. Only for plugins of the app. */
   pushing?(job: PushedJob): void
+  /**
+   * Wraps a call of `push` or `pushMany` on the app; `next()` does it, once, and returns the ids. Only for plugins of the app,
+   * and not for what a handler pushes with its success (`job.push`).
+   */
+  aroundPush?(call: PushCall, next: () => Promise<readonly string[]>): Promise<readonly string[]>
   /** Before a job starts, on the worker: another job (the same claim, another payload) or nothing. */
   starting?(job: RunningJob & { readonly payload: unknown }): { readonly payload: unknown } | void
   /** Wraps each run: `next()` runs the rest and returns its report. */
@@ -140,7 +192,11 @@ export interface Plugin {
     run(batch: readonly Ended[], tx: Transaction): Promise<void>
   }
   /** After the outcome is committed. */
-  saved?(batch: readonly Ended[]): void
+  saved?(batch: readonly Ended[], worker: string): void
+  /** After each call that asked for jobs. Must be quick: it is on the way of every job. */
+  claimed?(claim: Claim): void
+  /** When the worker stops, after its last outcome was saved: the last word. */
+  drained?(ctx: PluginContext): Promise<void>
   /** Its tables, made by `app.migrate()`. Only for plugins of the app. */
   readonly migrations?: readonly PluginMigration[]
   /** Names of its tables. */
@@ -148,17 +204,10 @@ export interface Plugin {
   /** Removes what it does not need any more; called by the pruner. Returns how many rows went. */
   cleanup?(ctx: PluginContext): Promise<number | void>
   readonly routes?: readonly PluginRoute[]
-}
-
-/** How a plugin is on a worker. */
-export interface PluginHealth {
-  readonly name: string
-  readonly scope: "worker" | "leader"
-  /** `waiting`: for leadership. `done`: it had nothing more to do. `degraded`: it keeps failing, and is tried again at the slowest pace. */
-  readonly state: "starting" | "waiting" | "running" | "done" | "restarting" | "degraded" | "stopped"
-  /** In a row. */
-  readonly crashes: number
-  readonly error: string | undefined
+  /** Of jobs that the plugin itself pushes: every worker with the plugin runs them. */
+  readonly handlers?: readonly Handler[]
+  /** What is wrong without being its own failure, for health: one sentence each. */
+  problems?(): readonly string[]
 }
 
 /**
@@ -195,11 +244,15 @@ function checkPlugin(plugin: Plugin): void {
     "onStop",
     "run",
     "pushing",
+    "aroundPush",
     "starting",
     "around",
     "finished",
     "saved",
+    "claimed",
+    "drained",
     "cleanup",
+    "problems",
   ] as const) {
     if (plugin[hook] !== undefined && typeof plugin[hook] !== "function") {
       throw badPlugin(`plugin "${name}": ${hook} must be a function, not ${quote(plugin[hook])}.`)

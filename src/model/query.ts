@@ -145,7 +145,7 @@ export const withoutField = (query: string, field: string): string =>
 
 /** A value as it has to be written behind a colon. */
 export const quoteValue = (value: string): string =>
-  /^[^\s",*]+$/.test(value) && !value.includes("..") ? value : `"${value.replaceAll(/["\\]/g, "\\$&")}"`
+  /^[^\s",*<>=][^\s",*]*$/.test(value) && !value.includes("..") ? value : `"${value.replaceAll(/["\\]/g, "\\$&")}"`
 
 // Reading words.
 

@@ -10,6 +10,7 @@ test("a queue of which only the name is given has every default", () => {
     tags: ["*"],
     claimAhead: undefined,
     pollInterval: 1_000,
+    fair: false,
   }
   expect(parseQueue("q")).toEqual(expected)
   expect(parseQueue({ name: "q" })).toEqual(expected)
@@ -32,7 +33,7 @@ test.each([
   [{ name: "q", pollInterval: "2h" }, /pollInterval/],
   [{ name: "q", executor: "" }, /executor/],
   [{ name: "q", executorOptions: null }, /executorOptions/],
-  [{ name: "q", rate_limit: 5 }, /not part of this release/],
+  [{ name: "q", rate_limit: 5 }, /rateLimit/],
   [{ name: "-" }, /queue\.name/],
   [{}, /queue\.name/],
 ])("%j is refused", (options, message) => {

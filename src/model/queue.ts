@@ -14,6 +14,7 @@ import {
 } from "../lib/options.ts"
 import { checkBuiltIn } from "./built-in-executors.ts"
 import { failure } from "./errors.ts"
+import { checkLimits, limitOptions, type LimitsRecord } from "./limits.ts"
 import { checkName } from "./name.ts"
 
 const tagPattern = value<string>({
@@ -79,6 +80,7 @@ export const queueOptions = {
     max: 3_600_000,
     doc: "How long an idle worker waits before it looks by itself, ±10 %.",
   }),
+  ...limitOptions,
 }
 
 export type QueueOptions = OptionsInput<typeof queueOptions>
@@ -90,7 +92,15 @@ const hints = {
   memory_limit: "memoryLimit",
   executor_options: "executorOptions",
   limit: "concurrency",
-  rate_limit: "Rate limits are not part of this release.",
+  global_limit: "globalConcurrency",
+  maxConcurrency: "globalConcurrency",
+  rate_limit: "rateLimit",
+  rate_limit_window: 'A window belongs to its limit: rateLimit: { limit: 100, per: "1m" }.',
+  rateLimitWindow: 'A window belongs to its limit: rateLimit: { limit: 100, per: "1m" }.',
+  groupConcurrency: "keyConcurrency",
+  partition: "A key belongs to the job definition: limitKey.",
+  limitKey: 'A key belongs to the job definition: defineJob({ limitKey: "customer.id" }).',
+  breaker: "circuitBreaker",
 }
 
 /**
@@ -102,13 +112,14 @@ export function parseQueue(given: QueueOptions | string) {
   const options = parseOptions("queue", queueOptions, typeof given === "string" ? { name: given } : given, hints)
   checkName("queue.name", options.name)
   checkBuiltIn(options)
+  checkLimits(options)
   return options
 }
 
 export type ParsedQueue = ReturnType<typeof parseQueue>
 
 /** A queue as it stands in the database. */
-export interface QueueRecord {
+export interface QueueRecord extends LimitsRecord {
   readonly name: string
   readonly concurrency: number | undefined
   readonly executor: string
@@ -122,6 +133,8 @@ export interface QueueRecord {
   /** Milliseconds. */
   readonly pollInterval: number
   readonly paused: boolean
+  /** Why it is paused, where its circuit breaker did it. */
+  readonly pauseReason: string | undefined
   /** When a paused queue resumes by itself. */
   readonly resumeAt: Date | undefined
   readonly revision: number

@@ -50,8 +50,9 @@ export async function insertUniqueJobs(
   jobs: readonly NewJob[],
   resend: boolean,
 ): Promise<UniqueRow[]> {
+  const push = jobs.some((job) => job.special) ? "push_unique_2" : "push_unique_1"
   const { rows: found } = await db.query<UniqueRow>(
-    `select * from ${names.of("push_unique_1")}($1::uuid[], $2::integer[], $3::text::json, $4::text::json, $5)`,
+    `select * from ${names.of(push)}($1::uuid[], $2::integer[], $3::text::json, $4::text::json, $5)`,
     [...rows(jobs), resend],
   )
   return found
@@ -147,6 +148,17 @@ export interface CycleSummary {
   /** Null when the queue is gone. */
   readonly revision: number | null
   readonly scanMs: number
+  /** The queue's circuit breaker paused it, in this call. */
+  readonly tripped?: boolean
+  /** What the claim of a queue with limits or keys has to say; absent for others. */
+  readonly limited?: LimitedClaim
+}
+
+export interface LimitedClaim {
+  /** There may be more that can start now. */
+  readonly more: boolean
+  /** When a rate allows more, ms; null: it is not a rate that holds jobs back. */
+  readonly waitMs: number | null
 }
 
 /** Settles what has finished and claims what comes next: one round trip, one commit. Rows come in claim order. */
@@ -179,7 +191,9 @@ export async function cycle(
     ],
   )
   const summary = JSON.parse(found.pop()!.rest!) as CycleSummary
-  return { claimed: inClaimOrder(found), summary }
+  if (found.at(-1)?.id !== null) return { claimed: inClaimOrder(found), summary }
+  const limited = JSON.parse(found.pop()!.rest!) as LimitedClaim
+  return { claimed: inClaimOrder(found), summary: { ...summary, limited } }
 }
 
 /** The tokens in order, each run of the same one once, and the lengths of the runs. */
@@ -275,7 +289,7 @@ export async function saveProgress(
   const { rows: found } = await db.query<{ id: string }>(
     `update ${names.of("jobs")} j set progress = p.value
      from json_to_recordset($2::text::json) as p(id uuid, token uuid, value jsonb)
-     where j.queue = $1 and j.state = 'running' and j.id = p.id and j.token = p.token and j.id = any(array(
+     where j.queue = $1 and j.id = p.id and j.token = p.token and j.id = any(array(
        select l.id from ${names.of("jobs")} l where l.queue = $1 and l.id = any($3::uuid[]) order by l.id for update))
      returning j.id`,
     [
@@ -421,13 +435,14 @@ export interface JobRow {
   cancel: { reason: string | null; at: string } | null
   keep_s: number
   keep_failed_s: number
+  options: { key?: string; unique?: { key: string } } | null
 }
 
 /** Jobs by id, finished or not, those that exist, in any order. */
 export async function findJobs(db: Connection, names: Names, ids: readonly string[]): Promise<JobRow[]> {
   const { rows: found } = await db.query<JobRow>(
     `select id, name, queue, state::text, priority, payload, result::text, errors, attempts, crashes, max_attempts, claims, worker,
-       created_at, run_at, started_at, finished_at, expires_at, progress, meta, tags, unique_key, blocked_by, cancel, keep_s, keep_failed_s
+       created_at, run_at, started_at, finished_at, expires_at, progress, meta, tags, unique_key, blocked_by, cancel, keep_s, keep_failed_s, options
      from ${names.of("find_1")}($1::uuid[])`,
     [plainArray(ids)],
   )

@@ -6,13 +6,15 @@ import { core } from "./migrations/0001-core.ts"
 import { find } from "./migrations/0002-find.ts"
 import { sqlAndLogs } from "./migrations/0003-sql-and-logs.ts"
 import { leader } from "./migrations/0004-leader.ts"
+import { limits } from "./migrations/0005-limits.ts"
 import { failedPayloads } from "./migrations/0006-failed-payloads.ts"
+import { metrics } from "./migrations/metrics-0001.ts"
 import { names as namesOf, type Names } from "./sql.ts"
 
-/** Its place is taken by the limits of flow control. */
-const limits: Migration = { version: 5, up: () => [], down: () => [] }
-
 export const coreMigrations: readonly Migration[] = [core, find, sqlAndLogs, leader, limits, failedPayloads]
+
+/** Tables of plugins that are built in, by the plugin's name: each a component of its own, made with the core. */
+export const builtInTables: Readonly<Record<string, readonly Migration[]>> = { metrics: [metrics] }
 
 /** The schema version that this release needs. */
 export const coreVersion = coreMigrations.length
@@ -103,6 +105,12 @@ export function migrationSql(schema: string): string {
       ...step.up(all),
       `insert into ${all.of("migrations")} (component, version) values ('core', ${step.version})`,
     ]),
+    ...Object.entries(builtInTables).flatMap(([component, steps]) =>
+      steps.flatMap((step) => [
+        ...step.up(all),
+        `insert into ${all.of("migrations")} (component, version) values ('${component}', ${step.version})`,
+      ]),
+    ),
   ]
   return `begin;\n\n${statements.map((text) => `${text.trim()};\n`).join("\n")}\ncommit;\n`
 }

@@ -47,8 +47,9 @@ export interface CountRow {
 export const countedUpTo = 10_000
 
 const perQueue = {
-  ready: "j.state = 'pending' and j.crashes < 2",
-  suspect: "j.state = 'pending' and j.crashes >= 2",
+  ready: "j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null",
+  suspect: "j.state = 'pending' and j.crashes >= 2 and (j.options ->> 'key') is null",
+  keyed: "j.state = 'pending' and (j.options ->> 'key') is not null",
   later: "j.state in ('scheduled', 'retrying')",
 }
 const overall = { running: "j.state = 'running'", blocked: "j.state = 'blocked'" }

@@ -1,4 +1,5 @@
 import type { Connection } from "../model/database.ts"
+import { limitsRecord, storedLimits, type StoredLimits } from "../model/limits.ts"
 import type { ParsedQueue, QueueRecord } from "../model/queue.ts"
 import { textArray, type Names } from "./sql.ts"
 
@@ -12,13 +13,15 @@ interface QueueRow {
   tags: string[]
   claim_ahead: number | null
   poll_ms: number
+  limits: StoredLimits | null
   paused: boolean
+  pause_reason: string | null
   resume_at: Date | null
   revision: number
   created_at: Date
 }
 
-const columns = `name, concurrency, executor, executor_options, timeout_ms, memory_limit::float8 as memory_limit, tags, claim_ahead, poll_ms, resume_at, revision, created_at,
+const columns = `name, concurrency, executor, executor_options, timeout_ms, memory_limit::float8 as memory_limit, tags, claim_ahead, poll_ms, limits, pause_reason, resume_at, revision, created_at,
   paused_at is not null and (resume_at is null or resume_at > now()) as paused`
 
 const record = (row: QueueRow): QueueRecord => ({
@@ -31,7 +34,9 @@ const record = (row: QueueRow): QueueRecord => ({
   tags: row.tags,
   claimAhead: row.claim_ahead ?? undefined,
   pollInterval: row.poll_ms,
+  ...limitsRecord(row.limits),
   paused: row.paused,
+  pauseReason: row.paused ? (row.pause_reason ?? undefined) : undefined,
   resumeAt: row.paused ? (row.resume_at ?? undefined) : undefined,
   revision: row.revision,
   createdAt: row.created_at,
@@ -44,14 +49,21 @@ export async function declareQueue(
   queue: ParsedQueue,
   upsert: boolean,
 ): Promise<QueueRecord> {
+  const limits = storedLimits(queue)
+  // Keys that wait for a limit which has changed are worth another look.
   await db.query(
-    `insert into ${names.of("queues")} as q (name, concurrency, executor, executor_options, tags, claim_ahead, poll_ms,
-       timeout_ms, memory_limit)
-     values ($1, $2, $3, $4::text::jsonb, $5::text[], $6, $7, $9, $10)
+    `with stored as (
+     insert into ${names.of("queues")} as q (name, concurrency, executor, executor_options, tags, claim_ahead, poll_ms,
+       timeout_ms, memory_limit, limits)
+     values ($1, $2, $3, $4::text::jsonb, $5::text[], $6, $7, $9, $10, $11::text::jsonb)
      on conflict (name) do update set concurrency = excluded.concurrency, executor = excluded.executor,
        executor_options = excluded.executor_options, tags = excluded.tags, claim_ahead = excluded.claim_ahead,
-       poll_ms = excluded.poll_ms, timeout_ms = excluded.timeout_ms, memory_limit = excluded.memory_limit, revision = q.revision + 1, updated_at = now()
-     where $8`,
+       poll_ms = excluded.poll_ms, timeout_ms = excluded.timeout_ms, memory_limit = excluded.memory_limit, limits = excluded.limits, revision = q.revision + 1, updated_at = now()
+     where $8 returning limits)
+     update ${names.of("limit_keys")} k set ready = true, free_at = null,
+       stopped_by = case when s.limits ->> 'ordered' = 'stop' then k.stopped_by end
+     from stored s where k.queue = $1 and k.key = any(array(
+       select l.key from ${names.of("limit_keys")} l where l.queue = $1 order by l.key for update))`,
     [
       queue.name,
       queue.concurrency ?? null,
@@ -63,6 +75,7 @@ export async function declareQueue(
       upsert,
       queue.timeout ?? null,
       queue.memoryLimit ?? null,
+      limits && JSON.stringify(limits),
     ],
   )
   return (await findQueue(db, names, queue.name))!
@@ -86,7 +99,7 @@ export async function pauseQueue(
   until: { at?: string; inMs?: number } | undefined,
 ) {
   const { count } = await db.query(
-    `update ${names.of("queues")} set paused_at = now(), revision = revision + 1, updated_at = now(),
+    `update ${names.of("queues")} set paused_at = now(), pause_reason = null, revision = revision + 1, updated_at = now(),
        resume_at = coalesce($2::timestamptz, now() + $3::float8 * interval '1 millisecond')
      where name = $1`,
     [name, until?.at ?? null, until?.inMs ?? null],
@@ -96,7 +109,7 @@ export async function pauseQueue(
 
 export async function resumeQueue(db: Connection, names: Names, name: string): Promise<boolean> {
   const { count } = await db.query(
-    `update ${names.of("queues")} set paused_at = null, resume_at = null, revision = revision + 1, updated_at = now() where name = $1`,
+    `update ${names.of("queues")} set paused_at = null, resume_at = null, pause_reason = null, revision = revision + 1, updated_at = now() where name = $1`,
     [name],
   )
   return count > 0
@@ -124,11 +137,16 @@ export async function deleteQueue(db: Connection, names: Names, name: string, jo
 export async function undeclaredQueues(db: Connection, names: Names): Promise<string[]> {
   const { rows } = await db.query<{ queue: string }>(
     `with recursive step as (
-       (select queue from ${names.of("jobs")} where state = 'pending' and crashes < 2 order by queue limit 1)
+       (select queue from ${names.of("jobs")} where state = 'pending' and crashes < 2 and (options ->> 'key') is null order by queue limit 1)
        union all
-       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes < 2 and j.queue > s.queue order by j.queue limit 1)
-       from step s where s.queue is not null)
-     select s.queue from step s
+       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null and j.queue > s.queue order by j.queue limit 1)
+       from step s where s.queue is not null),
+     keyed as (
+       (select queue from ${names.of("jobs")} where state = 'pending' and (options ->> 'key') is not null order by queue limit 1)
+       union all
+       select (select j.queue from ${names.of("jobs")} j where j.state = 'pending' and (j.options ->> 'key') is not null and j.queue > s.queue order by j.queue limit 1)
+       from keyed s where s.queue is not null)
+     select s.queue from (select queue from step union select queue from keyed) s
      where s.queue is not null and not exists (select 1 from ${names.of("queues")} q where q.name = s.queue)
      limit 100`,
   )

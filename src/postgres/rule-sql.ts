@@ -95,8 +95,9 @@ function byQueue(is: Operator, value: unknown, target: Target): string {
   const plainly = scalar("j.queue", "text", is, value, target)
   if (target.source === "history" || (is !== "eq" && is !== "in")) return plainly
   const parts = [
-    "j.state = 'pending' and j.crashes < 2",
-    "j.state = 'pending' and j.crashes >= 2",
+    "j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null",
+    "j.state = 'pending' and j.crashes >= 2 and (j.options ->> 'key') is null",
+    "j.state = 'pending' and (j.options ->> 'key') is not null",
     "j.state in ('scheduled', 'retrying')",
     "j.state = 'running'",
     "j.state = 'blocked'",

@@ -254,7 +254,7 @@ begin
 end
 $$;
 
-create function "millrace".cycle_1(p_worker uuid, p_worker_id text, p_queue text,
+create or replace function "millrace".cycle_1(p_worker uuid, p_worker_id text, p_queue text,
   p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
   p_token uuid, p_limit integer, p_suspect boolean, p_except text[],
   p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
@@ -1128,6 +1128,830 @@ create table "millrace".leader (
 
 -- core 5
 
--- core 6
+alter table "millrace".queues add column limits jsonb, add column pause_reason text;
 
-create index jobs_history_failed_payload on "millrace".jobs_history using gin (payload jsonb_path_ops) where state = 'failed';
+create table "millrace".limit_arrivals (
+  queue text not null,
+  key   text not null,
+  rank  integer,                                     -- of the job that is ready; null: a slot is free again
+  at    timestamptz,
+  job   uuid,
+  stops boolean not null default false               -- the job failed for good, and its key is to stop
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+create index limit_arrivals_key on "millrace".limit_arrivals (queue, key);
+
+create table "millrace".limit_keys (
+  queue      text not null,
+  key        text not null,
+  rank       integer not null,                       -- of its next job
+  turn       timestamptz not null,                   -- place among keys of one rank
+  ready      boolean not null,                       -- worth a look
+  free_at    timestamptz,                            -- worth a look then: its rate allows more
+  tokens     float8,
+  tokens_at  timestamptz,
+  stopped_by uuid,                                   -- the failed job after which an ordered key stands still
+  stopped_at timestamptz,
+  primary key (queue, key)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+
+create index limit_keys_ready on "millrace".limit_keys (queue, rank, turn, key) where ready;
+
+create index limit_keys_free on "millrace".limit_keys (queue, free_at) where free_at is not null;
+
+create index limit_keys_stopped on "millrace".limit_keys (queue, stopped_at) where stopped_by is not null;
+
+create table "millrace".limit_queues (
+  queue     text primary key,
+  claims    bigint not null default 0,
+  tokens    float8,
+  tokens_at timestamptz
+);
+
+create table "millrace".queue_outcomes (
+  queue  text not null,
+  bucket timestamptz not null,
+  total  integer not null,
+  failed integer not null,
+  primary key (queue, bucket)
+);
+
+drop index "millrace".jobs_ready;
+
+drop index "millrace".jobs_suspect;
+
+drop index "millrace".jobs_running;
+
+create index jobs_ready on "millrace".jobs (queue, rank, ready_at, id)
+      where state = 'pending' and crashes < 2 and (options ->> 'key') is null;
+
+create index jobs_suspect on "millrace".jobs (queue, rank, ready_at, id)
+      where state = 'pending' and crashes >= 2 and (options ->> 'key') is null;
+
+create index jobs_running on "millrace".jobs (worker, queue) where state = 'running';
+
+create index jobs_keyed on "millrace".jobs (queue, (options ->> 'key'), rank, created_at, id)
+      where state = 'pending' and (options ->> 'key') is not null;
+
+create index jobs_keyed_running on "millrace".jobs (queue, (options ->> 'key')) where state = 'running' and (options ->> 'key') is not null;
+
+create index jobs_keyed_waiting on "millrace".jobs (queue, (options ->> 'key'))
+      where (options ->> 'key') is not null and claims > 0 and state in ('retrying', 'scheduled', 'blocked');
+
+create function "millrace".job_changed() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_op = 'INSERT' then
+    insert into "millrace".limit_arrivals (queue, key, rank, at, job)
+    values (new.queue, new.options ->> 'key', new.rank, new.created_at, new.id);
+    return null;
+  end if;
+  if old.options ? 'key' then
+    if tg_op = 'DELETE' then
+      if old.state <> 'pending' then
+        insert into "millrace".limit_arrivals (queue, key) values (old.queue, old.options ->> 'key');
+      end if;
+    elsif new.state = 'pending' then
+      insert into "millrace".limit_arrivals (queue, key, rank, at, job)
+    values (new.queue, new.options ->> 'key', new.rank, new.created_at, new.id);
+    elsif new.state <> 'running' and old.state <> new.state then
+      insert into "millrace".limit_arrivals (queue, key) values (new.queue, new.options ->> 'key');
+    end if;
+  end if;
+  if old.options ? 'unique' and (tg_op = 'DELETE' or new.state = 'running' and old.state <> 'running') then
+    perform "millrace".unique_moved(old.options -> 'unique', old.id, tg_op = 'UPDATE', old.claims > 0, old.state = 'running');
+  end if;
+  return null;
+end
+$$;
+
+create trigger job_pushed after insert on "millrace".jobs for each row
+  when (new.options is not null and new.options ? 'key' and new.state = 'pending') execute function "millrace".job_changed();
+
+create trigger job_changed after update of state, rank, queue, ready_at on "millrace".jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key' and new.state <> 'running'))
+  execute function "millrace".job_changed();
+
+create trigger job_ended after delete on "millrace".jobs for each row
+  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key')) execute function "millrace".job_changed();
+
+create function "millrace".limit_stopped() returns trigger language plpgsql security definer
+set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select 1 from "millrace".queues q where q.name = new.queue and q.limits ->> 'ordered' = 'stop') then
+    insert into "millrace".limit_arrivals (queue, key, job, stops) values (new.queue, new.options ->> 'key', new.id, true);
+  end if;
+  return null;
+end
+$$;
+
+create trigger limit_stopped after insert on "millrace".jobs_history for each row
+  when (new.state = 'failed' and new.options ->> 'key' is not null) execute function "millrace".limit_stopped();
+
+create function "millrace".limit_left(tokens float8, since timestamptz, at timestamptz, allowed float8, window_ms float8, burst float8)
+returns float8 language sql immutable as $$
+  select case
+    when since is null then coalesce(burst, allowed)
+    when burst is null then
+      case when at >= since + window_ms * interval '1 millisecond' then allowed else least(tokens, allowed) end
+    else least(burst, tokens + greatest(0, extract(epoch from at - since))::float8 * 1000 * allowed / window_ms)
+  end
+$$;
+
+create function "millrace".count_outcomes_1(p_queue text, p_total integer, p_failed integer, p_breaker jsonb)
+returns boolean language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set enable_nestloop = off set plan_cache_mode = force_generic_plan as $$
+declare
+  v_window float8 := (p_breaker ->> 'windowMs')::float8;
+  v_width float8 := greatest(1, (p_breaker ->> 'windowMs')::float8 / 10000);
+  v_total bigint; v_failed bigint;
+begin
+  insert into "millrace".queue_outcomes as o (queue, bucket, total, failed)
+  values (p_queue, to_timestamp(floor(extract(epoch from now()) / v_width) * v_width), p_total, p_failed)
+  on conflict (queue, bucket) do update set total = o.total + excluded.total, failed = o.failed + excluded.failed;
+  if p_failed = 0 then return false; end if;
+  select sum(o.total), sum(o.failed) into v_total, v_failed from "millrace".queue_outcomes o
+  where o.queue = p_queue and o.bucket > now() - v_window * interval '1 millisecond';
+  if v_total < (p_breaker ->> 'minimum')::integer or v_failed < v_total * (p_breaker ->> 'failureRatio')::float8 then
+    delete from "millrace".queue_outcomes o
+    where o.queue = p_queue and o.bucket < now() - 2 * v_window * interval '1 millisecond';
+    return false;
+  end if;
+  update "millrace".queues q set paused_at = now(), resume_at = now() + (p_breaker ->> 'pauseMs')::float8 * interval '1 millisecond',
+    pause_reason = format('%s of the last %s attempts failed', v_failed, v_total), revision = q.revision + 1, updated_at = now()
+  where q.name = p_queue and q.paused_at is null or q.name = p_queue and q.resume_at <= now();
+  if not found then return false; end if;
+  -- Counted from zero once it goes on: what failed before says nothing about how it is then.
+  delete from "millrace".queue_outcomes o where o.ctid = any(array(
+    select d.ctid from "millrace".queue_outcomes d where d.queue = p_queue for update skip locked));
+  return true;
+end
+$$;
+
+create function "millrace".take_arrivals_1(p_queue text, p_most integer)
+returns table (key text, rank integer, at timestamptz, freed boolean, stopper uuid) language plpgsql
+  set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+#variable_conflict use_column
+begin
+  return query
+    with taken as (
+      delete from "millrace".limit_arrivals a where a.queue = p_queue and a.ctid = any(array(
+        select b.ctid from "millrace".limit_arrivals b where b.queue = p_queue limit p_most for update skip locked))
+      returning a.key, a.rank, a.at, a.job, a.stops)
+    select t.key, min(t.rank), min(t.at), bool_or(t.rank is null and not t.stops),
+      (array_agg(t.job) filter (where t.stops))[1]
+    from taken t group by t.key;
+end
+$$;
+
+create function "millrace".claim_limited_1(p_worker uuid, p_queue text, p_token uuid, p_limit integer, p_suspect boolean,
+  p_except text[], p_limits jsonb)
+returns table (id uuid, name text, attempts integer, crashes integer, max_attempts integer, claims bigint,
+  timeout_ms integer, rank integer, ready float8, payload text, rest text)
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_at timestamptz;
+  v_limit integer := (p_limits ->> 'concurrency')::integer;
+  v_rate jsonb := p_limits -> 'rate';
+  v_ordered text := p_limits ->> 'ordered';
+  v_key_limit integer := case when v_ordered is null then (p_limits ->> 'keyConcurrency')::integer else 1 end;
+  v_key_rate jsonb := p_limits -> 'keyRate';
+  v_fair boolean := coalesce((p_limits ->> 'fair')::boolean, false);
+  v_left integer := p_limit; v_share integer; v_rows integer; v_claimed integer := 0;
+  v_tokens float8; v_since timestamptz; v_budget float8; v_spent float8; v_before float8;
+  v_arrived text[]; v_ranks integer[]; v_ats timestamptz[]; v_freed text[]; v_stopped text[]; v_stoppers uuid[];
+  v_plain integer; v_keyed integer; v_keys text[]; v_per integer;
+  v_wait float8; v_more boolean := false;
+begin
+  if v_limit is not null or v_rate is not null then
+    insert into "millrace".limit_queues (queue) select p_queue
+    where not exists (select 1 from "millrace".limit_queues l where l.queue = p_queue) on conflict do nothing;
+    update "millrace".limit_queues l set claims = l.claims + 1 where l.queue = p_queue
+    returning l.tokens, l.tokens_at into v_tokens, v_since;
+  end if;
+  v_at := clock_timestamp();
+  if v_limit is not null then
+    select v_limit - count(*) into v_rows from "millrace".workers w cross join lateral (
+      select 1 from "millrace".jobs j where j.worker = w.incarnation and j.state = 'running' and j.queue = p_queue) r;
+    v_left := least(v_left, v_rows);
+  end if;
+  if v_rate is not null then
+    v_budget := "millrace".limit_left(v_tokens, v_since, v_at, (v_rate ->> 'allowed')::float8, (v_rate ->> 'windowMs')::float8, (v_rate ->> 'burst')::float8);
+    if v_budget < 1 then
+      v_left := 0;
+      v_wait := greatest(1, case when v_rate ->> 'burst' is null
+        then extract(epoch from v_since - v_at)::float8 * 1000 + (v_rate ->> 'windowMs')::float8
+        else (1 - v_budget) * (v_rate ->> 'windowMs')::float8 / (v_rate ->> 'allowed')::float8 end);
+    end if;
+  end if;
+
+  if v_left > 0 then
+    
+    select array_agg(n.key order by n.key) filter (where n.rank is not null),
+      array_agg(n.rank order by n.key) filter (where n.rank is not null),
+      array_agg(n.at order by n.key) filter (where n.rank is not null),
+      array_agg(n.key order by n.key) filter (where n.freed),
+      array_agg(n.key order by n.key) filter (where n.stopper is not null),
+      array_agg(n.stopper order by n.key) filter (where n.stopper is not null)
+    into v_arrived, v_ranks, v_ats, v_freed, v_stopped, v_stoppers
+    from "millrace".take_arrivals_1(p_queue, 5000) n;
+    perform 1 from "millrace".limit_keys k where k.queue = p_queue and k.key = any(v_arrived || v_freed || v_stopped)
+    order by k.key for no key update;
+    if v_stopped is not null then
+      insert into "millrace".limit_keys as k (queue, key, rank, turn, ready, stopped_by, stopped_at)
+      select p_queue, u.key, 0, v_at, false, u.job, v_at from unnest(v_stopped, v_stoppers) as u(key, job) order by u.key
+      on conflict (queue, key) do update set ready = false, stopped_by = excluded.stopped_by, stopped_at = v_at;
+    end if;
+    if v_arrived is not null then
+      insert into "millrace".limit_keys as k (queue, key, rank, turn, ready)
+      select p_queue, u.key, u.rank, case when v_fair then v_at else u.at end, true
+      from unnest(v_arrived, v_ranks, v_ats) as u(key, rank, at) order by u.key
+      on conflict (queue, key) do update set ready = true, rank = least(k.rank, excluded.rank),
+        turn = case when v_fair then k.turn else least(k.turn, excluded.turn) end;
+    end if;
+    if v_freed is not null then
+      update "millrace".limit_keys k set ready = true where k.queue = p_queue and k.key = any(v_freed) and not k.ready;
+    end if;
+    update "millrace".limit_keys k set ready = true, free_at = null where k.queue = p_queue and k.ctid = any(array(
+      select f.ctid from "millrace".limit_keys f where f.queue = p_queue and f.free_at <= v_at
+      order by f.free_at limit 1000 for update skip locked));
+    select r.rank into v_plain from "millrace".jobs r
+    where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+    order by r.rank, r.ready_at, r.id limit 1;
+    if p_suspect then
+      v_share := 1;
+      
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
+        with found as materialized (
+          select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
+          from "millrace".jobs r
+          where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
+            and (p_except is null or r.name <> all(p_except))
+          order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
+        summed as (
+          select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
+        update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select m.place from summed m where v_budget is null or m.spent <= v_budget))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      end if;
+      get diagnostics v_rows = row_count;
+      v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
+      if v_rate is not null and v_rows > 0 then
+        select sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9))) into v_spent from "millrace".jobs j
+        where j.worker = p_worker and j.state = 'running' and j.queue = p_queue and j.token = p_token;
+        v_budget := v_budget - v_spent + coalesce(v_before, 0);
+        v_before := v_spent;
+      end if;
+    end if;
+    select k.rank into v_keyed from "millrace".limit_keys k where k.queue = p_queue and k.ready
+    order by k.rank, k.turn, k.key limit 1;
+    -- The better rank first; with equal ones, half of what there is.
+    v_share := case when v_keyed is null or v_plain < v_keyed then v_left when v_plain > v_keyed then 0
+      when v_left = 1 then extract(microseconds from v_at)::integer % 2 else (v_left + 1) / 2 end;
+    if v_plain is not null and v_share > 0 then
+      
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
+        with found as materialized (
+          select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
+          from "millrace".jobs r
+          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+            and (p_except is null or r.name <> all(p_except))
+          order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
+        summed as (
+          select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
+        update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select m.place from summed m where v_budget is null or m.spent <= v_budget))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      end if;
+      get diagnostics v_rows = row_count;
+      v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
+      if v_rate is not null and v_rows > 0 then
+        select sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9))) into v_spent from "millrace".jobs j
+        where j.worker = p_worker and j.state = 'running' and j.queue = p_queue and j.token = p_token;
+        v_budget := v_budget - v_spent + coalesce(v_before, 0);
+        v_before := v_spent;
+      end if;
+    end if;
+    if v_keyed is not null and v_left > 0 and coalesce(v_budget, 1) >= 1 then
+      
+      select array_agg(p.key) into v_keys from (
+        select k.key from "millrace".limit_keys k where k.queue = p_queue and k.ready
+        order by k.rank, k.turn, k.key limit least(v_left, 500) for update skip locked) p;
+    end if;
+    if v_keys is not null then
+      v_per := case when v_fair then ceil(2.0 * v_left / cardinality(v_keys)) else v_left end;
+      return query
+        with picked as materialized (
+          select k.key, k.turn, k.stopped_by,
+            case when v_key_limit is null then v_left else v_key_limit - (
+              select count(*) from "millrace".jobs j
+              where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
+            as room,
+            case when v_key_rate is not null then "millrace".limit_left(k.tokens, k.tokens_at, v_at, (v_key_rate ->> 'allowed')::float8, (v_key_rate ->> 'windowMs')::float8, (v_key_rate ->> 'burst')::float8) end as budget
+          from "millrace".limit_keys k
+          where k.queue = p_queue and k.key = any(v_keys)
+            and (v_ordered is null or v_ordered = 'skip' or not exists (
+              select 1 from "millrace".jobs b
+              where b.queue = p_queue and (b.options ->> 'key') = k.key and (b.options ->> 'key') is not null and b.claims > 0
+                and b.state in ('retrying', 'scheduled', 'blocked')))
+            and (v_ordered is distinct from 'stop' or not exists (
+              select 1 from "millrace".limit_arrivals a where a.queue = p_queue and a.key = k.key and a.stops))),
+        found as materialized (
+          select p.key, p.turn, p.budget, f.* from picked p cross join lateral (
+            select r.ctid as place, r.rank, r.created_at, r.id, r.crashes, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as weight,
+              least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as queue_weight
+            from "millrace".jobs r
+            where r.queue = p_queue and (r.options ->> 'key') = p.key and r.state = 'pending' and (r.options ->> 'key') is not null
+              and (r.crashes < 2 or p_suspect) and (p_except is null or r.name <> all(p_except))
+              and (p.stopped_by is null or r.id = p.stopped_by or v_ordered is distinct from 'stop')
+              -- In order means the first one, or none.
+              and (v_ordered is null or r.id = (
+                select h.id from "millrace".jobs h
+                where h.queue = p_queue and (h.options ->> 'key') = p.key and h.state = 'pending' and (h.options ->> 'key') is not null
+                order by h.rank, h.created_at, h.id limit 1))
+            order by r.rank, r.created_at, r.id limit greatest(0, least(p.room, v_per)) for update skip locked) f
+          where p.room > 0 and (p.budget is null or p.budget >= 1)),
+        counted as (
+          select f.*, row_number() over key as nth, sum(f.weight) over key as key_spent,
+            count(*) filter (where f.crashes >= 2) over (order by f.rank, f.created_at, f.id) as suspects
+          from found f window key as (partition by f.key order by f.rank, f.created_at, f.id)),
+        ordered as (
+          select c.place, row_number() over line as position, sum(c.queue_weight) over line as spent
+          from counted c
+          where (c.budget is null or c.key_spent <= c.budget) and (c.crashes < 2 or c.suspects = 1)
+          window line as (order by c.rank, case when v_fair then c.nth end, case when v_fair then c.turn end, c.created_at, c.id))
+        update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select o.place from ordered o where o.position <= v_left and (v_budget is null or o.spent <= v_budget)))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      get diagnostics v_rows = row_count;
+      v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
+      if v_rate is not null and v_rows > 0 then
+        select sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9))) into v_spent from "millrace".jobs j
+        where j.worker = p_worker and j.state = 'running' and j.queue = p_queue and j.token = p_token;
+        v_budget := v_budget - v_spent + coalesce(v_before, 0);
+        v_before := v_spent;
+      end if;
+      
+      with seen as materialized (
+        select k.key, h.rank, h.created_at, h.weight, c.taken,
+          case when v_key_limit is null then true else v_key_limit > (
+            select count(*) from "millrace".jobs j
+            where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null) end
+            and (v_ordered is null or v_ordered = 'skip' or not exists (
+              select 1 from "millrace".jobs b
+              where b.queue = p_queue and (b.options ->> 'key') = k.key and (b.options ->> 'key') is not null and b.claims > 0
+                and b.state in ('retrying', 'scheduled', 'blocked'))) as room,
+          case when v_key_rate is not null then "millrace".limit_left(k.tokens, k.tokens_at, v_at, (v_key_rate ->> 'allowed')::float8, (v_key_rate ->> 'windowMs')::float8, (v_key_rate ->> 'burst')::float8) - coalesce(c.spent, 0) end as tokens,
+          case when v_key_rate is not null then case when v_key_rate ->> 'burst' is null and k.tokens_at > v_at - (v_key_rate ->> 'windowMs')::float8 * interval '1 millisecond'
+        then k.tokens_at else v_at end end as since
+        from "millrace".limit_keys k
+        left join lateral (
+          select r.rank, r.created_at, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as weight from "millrace".jobs r where r.queue = p_queue and (r.options ->> 'key') = k.key and r.state = 'pending' and (r.options ->> 'key') is not null
+        order by r.rank, r.created_at, r.id limit 1) h on true
+        left join lateral (
+          select count(*) as taken, sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9))) as spent from "millrace".jobs j
+          where j.queue = p_queue and (j.options ->> 'key') = k.key and j.state = 'running' and (j.options ->> 'key') is not null
+            and j.token = p_token) c on true
+        where k.queue = p_queue and k.key = any(v_keys)),
+      judged as materialized (
+        select n.*, n.tokens < n.weight as dry,
+          n.rank is null and (v_key_rate is null or n.tokens >= coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9)) as idle
+        from seen n),
+      gone as (
+        delete from "millrace".limit_keys k using judged d
+        where k.queue = p_queue and k.key = d.key and d.idle and k.stopped_by is null and k.key = any(v_keys))
+      update "millrace".limit_keys k set rank = coalesce(d.rank, k.rank),
+        turn = case when v_fair or d.taken = 0 and d.room and d.dry is not true then clock_timestamp() else coalesce(d.created_at, k.turn) end,
+        ready = d.rank is not null and d.room and d.dry is not true and k.stopped_by is null,
+        stopped_by = case when d.taken > 0 then null else k.stopped_by end,
+        tokens = case when d.taken > 0 then d.tokens else k.tokens end,
+        tokens_at = case when d.taken > 0 then d.since else k.tokens_at end,
+        free_at = case
+          when d.dry then v_at + greatest(1, case when v_key_rate ->> 'burst' is null
+        then extract(epoch from d.since - v_at)::float8 * 1000 + (v_key_rate ->> 'windowMs')::float8
+        else (d.weight - d.tokens) * (v_key_rate ->> 'windowMs')::float8 / (v_key_rate ->> 'allowed')::float8 end) * interval '1 millisecond'
+          when d.rank is null and v_key_rate is not null then
+            v_at + greatest(1, case when v_key_rate ->> 'burst' is null
+        then extract(epoch from d.since - v_at)::float8 * 1000 + (v_key_rate ->> 'windowMs')::float8
+        else (coalesce((v_key_rate ->> 'burst')::float8, (v_key_rate ->> 'allowed')::float8, 1e9) - d.tokens) * (v_key_rate ->> 'windowMs')::float8 / (v_key_rate ->> 'allowed')::float8 end) * interval '1 millisecond'
+        end
+      from judged d
+      where k.queue = p_queue and k.key = d.key and k.key = any(v_keys) and not (d.idle and k.stopped_by is null);
+    end if;
+    if v_plain is not null and v_keyed is not null and v_left > 0 then
+      v_share := v_left;
+      
+      if v_rate is null then
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      else
+        return query
+        with found as materialized (
+          select r.ctid as place, r.rank, r.ready_at, r.id, least(coalesce((r.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9)) as weight
+          from "millrace".jobs r
+          where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+            and (p_except is null or r.name <> all(p_except))
+          order by r.rank, r.ready_at, r.id limit v_share for update skip locked),
+        summed as (
+          select f.place, sum(f.weight) over (order by f.rank, f.ready_at, f.id) as spent from found f)
+        update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(v_at, j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select m.place from summed m where v_budget is null or m.spent <= v_budget))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+      end if;
+      get diagnostics v_rows = row_count;
+      v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
+      if v_rate is not null and v_rows > 0 then
+        select sum(least(coalesce((j.options ->> 'weight')::float8, 1), coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9))) into v_spent from "millrace".jobs j
+        where j.worker = p_worker and j.state = 'running' and j.queue = p_queue and j.token = p_token;
+        v_budget := v_budget - v_spent + coalesce(v_before, 0);
+        v_before := v_spent;
+      end if;
+    end if;
+  end if;
+
+  if v_rate is not null then
+    if v_claimed > 0 then -- a window opens with a job, not with a look
+      update "millrace".limit_queues l set tokens = v_budget, tokens_at = case when v_rate ->> 'burst' is null and v_since > v_at - (v_rate ->> 'windowMs')::float8 * interval '1 millisecond'
+        then v_since else v_at end where l.queue = p_queue
+      returning l.tokens_at into v_since;
+    end if;
+    -- Empty, or not enough for the next one's weight: worth a look when there is one more.
+    if v_budget < 1 or v_claimed = 0 and v_budget < coalesce((v_rate ->> 'burst')::float8, (v_rate ->> 'allowed')::float8, 1e9) and coalesce(v_plain, v_keyed) is not null then
+      v_wait := greatest(1, case when v_rate ->> 'burst' is null
+        then extract(epoch from v_since - v_at)::float8 * 1000 + (v_rate ->> 'windowMs')::float8
+        else (greatest(1, v_budget + 1) - v_budget) * (v_rate ->> 'windowMs')::float8 / (v_rate ->> 'allowed')::float8 end);
+    end if;
+    if v_budget < 1 then
+      v_left := 0;
+    end if;
+  end if;
+  if v_left > 0 then
+    -- Keys that somebody else holds at this moment, or whose next job is not for this worker.
+    v_more := exists (select 1 from "millrace".limit_keys k where k.queue = p_queue and k.ready);
+    select least(v_wait, extract(epoch from min(k.free_at) - v_at) * 1000) into v_wait from "millrace".limit_keys k
+    where k.queue = p_queue and k.free_at is not null;
+  end if;
+  return query select null::uuid, null::text, null::integer, null::integer, null::integer, null::bigint, null::integer,
+    null::integer, null::float8, null::text, json_build_object('more', v_more and v_claimed > 0,
+      'waitMs', case when v_more and v_claimed = 0 then least(v_wait, 100) else v_wait end)::text;
+end
+$$;
+
+create or replace function "millrace".cycle_1(p_worker uuid, p_worker_id text, p_queue text,
+  p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
+  p_token uuid, p_limit integer, p_suspect boolean, p_except text[],
+  p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
+returns table (id uuid, name text, attempts integer, crashes integer, max_attempts integer, claims bigint,
+  timeout_ms integer, rank integer, ready float8, payload text, rest text)
+language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set enable_nestloop = off set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  v_settled uuid[]; v_settled_tokens uuid[]; v_kept uuid[]; v_kept_tokens uuid[];
+  v_awaited uuid[]; v_cancelled uuid[]; v_stale json;
+  p_tokens uuid[] := '{}'; v_ids uuid[]; v_tokens uuid[];
+  v_paused boolean; v_revision bigint; v_alive boolean;
+  v_left integer := p_limit; v_rows integer; v_segments integer := cardinality(p_floor_ranks);
+  v_rank integer := -2147483648; v_ready timestamptz := '-infinity'; v_id uuid := '00000000-0000-0000-0000-000000000000';
+  v_started timestamptz;
+  v_scan_ms float8 := 0;
+  v_limits jsonb; v_failed bigint; v_total bigint; v_tripped boolean := false;
+begin
+  for i in 1..cardinality(p_runs) loop
+    p_tokens := p_tokens || array_fill(p_runs[i], array[p_counts[i]]);
+  end loop;
+
+  if cardinality(p_kept_ids) > 0 then
+    -- All rows first, in id order, then a new snapshot: only so does a cancel that was being made count.
+    perform 1 from "millrace".jobs j
+    where j.queue = p_queue and j.id = any(p_ids || p_kept_ids)
+      and ((j.id, j.token) in (select * from unnest(p_ids || p_kept_ids, p_tokens || p_kept_tokens))) is true
+    order by j.id for update;
+    select array_agg(j.id), array_agg(j.token) into v_ids, v_tokens from "millrace".jobs j
+    where j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is not null
+      and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true;
+    if v_ids is not null then
+      p_ids := p_ids || v_ids; p_tokens := p_tokens || v_tokens;
+    end if;
+    with kept as (
+      update "millrace".jobs j set state = o.state::"millrace".job_state, token = null, worker = null, started_at = null,
+        ready_at = now(), run_at = now() + coalesce(o.delay_ms, 0) * interval '1 millisecond',
+        attempts = j.attempts + coalesce(o.charge, 0), errors = "millrace".append_error(j.errors, o.error),
+        meta = coalesce(o.meta, j.meta), progress = coalesce(o.progress, j.progress), blocked_by = o.blocked_by
+      from json_to_recordset(p_details) as o(id uuid, token uuid, state text, charge integer, error jsonb, meta jsonb,
+        progress jsonb, delay_ms float8, blocked_by text)
+      where o.id = j.id and o.token = j.token and j.queue = p_queue and j.id = any(p_kept_ids) and j.cancel is null
+        and ((j.id, j.token) in (select * from unnest(p_kept_ids, p_kept_tokens))) is true
+      returning j.id, o.token)
+    select array_agg(k.id), array_agg(k.token) into v_kept, v_kept_tokens from kept k;
+  end if;
+
+  if cardinality(p_ids) > 0 and p_details is null then
+    with gone as (
+      delete from "millrace".jobs j
+      where j.queue = p_queue and j.id = any(p_ids)
+        and ((j.id, j.token) in (select * from unnest(p_ids, p_tokens))) is true
+      returning j.*),
+    moved as (
+      insert into "millrace".jobs_history (id, created_at, run_at, finished_at, keep_until, claims, state, rank, attempts, crashes, max_attempts, keep_s, keep_failed_s, queue, name, payload, token, started_at, worker, result, timeout_ms, expires_at, unique_key, cancel, meta, progress, errors, tags, options)
+      select g.id, g.created_at, g.run_at, now(),
+        case when case when case when g.cancel is not null then 'cancelled' else 'succeeded' end = 'failed' then g.keep_failed_s else g.keep_s end between 1 and 1209600 then now() + case when case when g.cancel is not null then 'cancelled' else 'succeeded' end = 'failed' then g.keep_failed_s else g.keep_s end * interval '1 second'
+          else "millrace".keep_until(now(), case when case when g.cancel is not null then 'cancelled' else 'succeeded' end = 'failed' then g.keep_failed_s else g.keep_s end) end,
+        g.claims, (case when g.cancel is not null then 'cancelled' else 'succeeded' end)::"millrace".job_state, g.rank, g.attempts + 1, g.crashes, g.max_attempts, g.keep_s,
+        g.keep_failed_s, g.queue, g.name, g.payload, g.token, g.started_at, p_worker_id, null::jsonb, g.timeout_ms,
+        g.expires_at, g.unique_key, g.cancel, g.meta, g.progress, "millrace".append_error(g.errors, null::jsonb), g.tags, g.options
+      from gone g where case when case when g.cancel is not null then 'cancelled' else 'succeeded' end = 'failed' then g.keep_failed_s else g.keep_s end <> 0)
+    select array_agg(g.id), array_agg(g.token), array_agg(g.id) filter (where g.awaited),
+      array_agg(g.id) filter (where g.cancel is not null)
+    into v_settled, v_settled_tokens, v_awaited, v_cancelled from gone g;
+  elsif cardinality(p_ids) > 0 then
+    with o as materialized (
+      select * from json_to_recordset(p_details)
+        as o(id uuid, token uuid, state text, charge integer, result jsonb, nothing boolean, error jsonb, meta jsonb, progress jsonb)),
+    gone as (
+      delete from "millrace".jobs j
+      where j.queue = p_queue and j.id = any(p_ids)
+        and ((j.id, j.token) in (select * from unnest(p_ids, p_tokens))) is true
+      returning j.*),
+    moved as (
+      insert into "millrace".jobs_history (id, created_at, run_at, finished_at, keep_until, claims, state, rank, attempts, crashes, max_attempts, keep_s, keep_failed_s, queue, name, payload, token, started_at, worker, result, timeout_ms, expires_at, unique_key, cancel, meta, progress, errors, tags, options)
+      select g.id, g.created_at, g.run_at, now(),
+        case when case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end between 1 and 1209600 then now() + case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end * interval '1 second'
+          else "millrace".keep_until(now(), case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end) end,
+        g.claims, (case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end)::"millrace".job_state, g.rank, g.attempts + coalesce(o.charge, 1), g.crashes, g.max_attempts, g.keep_s,
+        g.keep_failed_s, g.queue, g.name, g.payload, g.token, g.started_at, p_worker_id, case when g.cancel is null then coalesce(o.result, case when o.nothing then 'null'::jsonb end) end, g.timeout_ms,
+        g.expires_at, g.unique_key, g.cancel, coalesce(o.meta, g.meta), coalesce(o.progress, g.progress), "millrace".append_error(g.errors, o.error), g.tags, g.options
+      from gone g left join o on o.id = g.id and o.token = g.token where case when case when g.cancel is not null then 'cancelled' else coalesce(o.state, 'succeeded') end = 'failed' then g.keep_failed_s else g.keep_s end <> 0)
+    select array_agg(g.id), array_agg(g.token), array_agg(g.id) filter (where g.awaited),
+      array_agg(g.id) filter (where g.cancel is not null)
+    into v_settled, v_settled_tokens, v_awaited, v_cancelled from gone g;
+  end if;
+
+  v_settled := v_settled || v_kept; v_settled_tokens := v_settled_tokens || v_kept_tokens;
+  if cardinality(p_ids || p_kept_ids) > coalesce(cardinality(v_settled), 0) then
+    select json_agg(json_build_array(u.id, u.token)) into v_stale
+    from (select * from unnest(p_ids || p_kept_ids, p_tokens || p_kept_tokens) as u(id, token)
+      except select * from unnest(v_settled, v_settled_tokens)) u;
+  end if;
+
+  if cardinality(v_settled) > 0 then
+    select q.limits into v_limits from "millrace".queues q where q.name = p_queue;
+    if v_limits ? 'breaker' then
+      select count(*) filter (where o.charge = 1 and o.error is not null),
+        cardinality(v_settled) - count(*) filter (where o.charge = 0)
+      into v_failed, v_total
+      from json_to_recordset(coalesce(p_details, '[]')) as o(id uuid, charge integer, error jsonb)
+      where o.id = any(v_settled);
+      if v_total > 0 then
+        v_tripped := "millrace".count_outcomes_1(p_queue, v_total::integer, v_failed::integer, v_limits -> 'breaker');
+      end if;
+    end if;
+  end if;
+
+  if p_limit > 0 then
+    select q.paused_at is not null and (q.resume_at is null or q.resume_at > now()), q.revision
+    into v_paused, v_revision from "millrace".queues q where q.name = p_queue;
+    select w.expires_at > now() into v_alive from "millrace".workers w where w.incarnation = p_worker;
+    select q.limits into v_limits from "millrace".queues q where q.name = p_queue;
+    if v_alive and not v_paused and (v_limits is not null
+        or exists (select 1 from "millrace".limit_arrivals a where a.queue = p_queue)
+        or exists (select 1 from "millrace".limit_keys k where k.queue = p_queue)) then
+      return query select * from "millrace".claim_limited_1(p_worker, p_queue, p_token, p_limit, p_suspect, p_except,
+        coalesce(v_limits, '{}'));
+    elsif v_alive and not v_paused then
+      v_started := clock_timestamp();
+      if p_suspect then
+        v_left := 1;
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes >= 2 and (r.options ->> 'key') is null
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id
+            limit v_left for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+        get diagnostics v_rows = row_count;
+        v_left := p_limit - v_rows;
+      end if;
+      for i in 0..v_segments loop
+        exit when v_left <= 0;
+        if i > 0 then
+          v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
+        end if;
+        return query update "millrace".jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+          where j.queue = p_queue and j.ctid = any(array(
+            select r.ctid from "millrace".jobs r
+            where r.queue = p_queue and r.state = 'pending' and r.crashes < 2 and (r.options ->> 'key') is null
+              and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
+              and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id
+            limit v_left for update skip locked))
+          returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
+            date_part('epoch', j.ready_at), j.payload::text,
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
+              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
+                'expired', j.expires_at < now())::text end;
+        get diagnostics v_rows = row_count;
+        v_left := v_left - v_rows;
+        exit when v_left <= 0;
+      end loop;
+      v_scan_ms := extract(epoch from clock_timestamp() - v_started) * 1000;
+    end if;
+  end if;
+
+  return query select null::uuid, null::text, null::integer, null::integer, null::integer, null::bigint, null::integer,
+    null::integer, null::float8, null::text,
+    json_build_object('stale', v_stale, 'awaited', v_awaited, 'cancelled', v_cancelled, 'alive', v_alive,
+      'paused', v_paused, 'revision', v_revision, 'scanMs', v_scan_ms, 'tripped', v_tripped)::text;
+end
+$$;
+
+create table "millrace".unique_keys (
+  key   text primary key,
+  job   uuid not null,
+  queue text not null,
+  name  text not null,
+  until timestamptz                                  -- null: as long as its job has not started, or not finished
+);
+
+create index unique_keys_until on "millrace".unique_keys (until) where until is not null;
+
+create function "millrace".unique_moved(p_unique jsonb, p_job uuid, p_starts boolean, p_started boolean, p_ran boolean)
+returns void language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  v_period float8 := (p_unique ->> 'periodMs')::float8;
+begin
+  if p_starts <> (p_unique ->> 'from' = 'start') and (p_starts or p_started) then
+    return;
+  elsif v_period > 0 and (p_starts or p_ran) then
+    update "millrace".unique_keys u set until = clock_timestamp() + v_period * interval '1 millisecond'
+    where u.key = p_unique ->> 'key' and u.job = p_job;
+  else
+    delete from "millrace".unique_keys u where u.key = p_unique ->> 'key' and u.job = p_job;
+  end if;
+end
+$$;
+
+create function "millrace".push_unique_2(p_all uuid[], p_kind_of integer[], p_payloads json, p_kinds json, p_resend boolean)
+returns table (id uuid, existing uuid, queue text, name text) language plpgsql set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+  set enable_nestloop = off set plan_cache_mode = force_generic_plan set lock_timeout = '2s' as $$
+#variable_conflict use_column
+declare
+  v record; v_holder uuid; v_queue text; v_name text; p_ids uuid[]; p_kind integer[]; p_payloads_of json; v_rows integer;
+begin
+  for v in
+    select r.id, r.kind, r.payload, k.queue, k.name, k.unique_key, o.conflict, o.max_wait_ms, o.options -> 'unique' as reserved
+    from rows from (unnest(p_all, p_kind_of), json_array_elements(p_payloads)) as r(id, kind, payload)
+      join json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
+      timeout_ms integer, keep_s integer, keep_failed_s integer, delay_ms float8, run_at timestamptz,
+      expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb) on k.n = r.kind
+      join json_to_recordset(p_kinds) as o(n integer, conflict text, max_wait_ms float8, options jsonb) on o.n = r.kind
+    order by coalesce(o.options -> 'unique' ->> 'key', k.unique_key), r.id
+  loop
+    v_holder := null; v_queue := v.queue; v_name := v.name;
+    if p_resend and exists (select 1 from "millrace".jobs_history h where h.id = v.id) then
+      return query select v.id, v.id, v.queue, v.name;
+      continue;
+    end if;
+    if v.reserved is not null then
+      delete from "millrace".unique_keys u where u.key = v.reserved ->> 'key' and u.until <= now();
+      insert into "millrace".unique_keys (key, job, queue, name) values (v.reserved ->> 'key', v.id, v.queue, v.name)
+      on conflict do nothing;
+      get diagnostics v_rows = row_count;
+      if v_rows = 0 then
+        select u.job, u.queue, u.name into v_holder, v_queue, v_name from "millrace".unique_keys u
+        where u.key = v.reserved ->> 'key';
+        if not found then -- it ended in between: the caller sends it again
+          return query select v.id, null::uuid, v.queue, v.name;
+          continue;
+        end if;
+      end if;
+    end if;
+    if v_holder is null or v_holder = v.id then
+      p_ids := array[v.id]; p_kind := array[v.kind]; p_payloads_of := json_build_array(v.payload);
+      insert into "millrace".jobs (id, state, queue, name, rank, run_at,
+      max_attempts, timeout_ms, keep_s, keep_failed_s, expires_at, unique_key, meta, tags, options, payload)
+    select r.id,
+      (case when coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond') > now()
+        then 'scheduled' else 'pending' end)::"millrace".job_state,
+      k.queue, k.name, coalesce(k.rank, 0),
+      coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond', now()),
+      coalesce(k.max_attempts, 5), k.timeout_ms, coalesce(k.keep_s, 86400), coalesce(k.keep_failed_s, k.keep_s, 86400),
+      coalesce(k.expires_at, now() + k.expires_ms * interval '1 millisecond'),
+      k.unique_key, k.meta, k.tags, k.options, r.payload::jsonb
+    from rows from (unnest(p_ids), unnest(p_kind), json_array_elements(p_payloads_of)) as r(id, kind, payload)
+      join json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
+      timeout_ms integer, keep_s integer, keep_failed_s integer, delay_ms float8, run_at timestamptz,
+      expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb) on k.n = r.kind
+    on conflict do nothing;
+      get diagnostics v_rows = row_count;
+      if v_rows > 0 then
+        return query select v.id, v.id, v.queue, v.name;
+        continue;
+      end if;
+      select j.id, j.queue, j.name into v_holder, v_queue, v_name from "millrace".jobs j
+      where v.unique_key is not null and j.unique_key = v.unique_key;
+      if not found then
+        select j.id, j.queue, j.name into v_holder, v_queue, v_name from "millrace".jobs j where j.id = v.id;
+      end if;
+      if v_holder is distinct from v.id and v.reserved is not null then
+        delete from "millrace".unique_keys u where u.key = v.reserved ->> 'key' and u.job = v.id;
+      end if;
+    end if;
+    if v.conflict is not null and v_holder <> v.id then
+      update "millrace".jobs j set
+        payload = case when v.conflict = 'replace' then v.payload::jsonb else j.payload end,
+        rank = case when v.conflict = 'replace' then coalesce(k.rank, 0) else j.rank end,
+        max_attempts = case when v.conflict = 'replace' then coalesce(k.max_attempts, 5) else j.max_attempts end,
+        timeout_ms = case when v.conflict = 'replace' then k.timeout_ms else j.timeout_ms end,
+        meta = case when v.conflict = 'replace' then k.meta else j.meta end,
+        tags = case when v.conflict = 'replace' then k.tags else j.tags end,
+        run_at = coalesce(m.run_at, j.run_at),
+        state = (case when m.run_at > now() then 'scheduled' when m.run_at <= now() then 'pending' else j.state::text end)::"millrace".job_state,
+        blocked_by = case when m.run_at is null then j.blocked_by end,
+        ready_at = case when m.run_at is null and coalesce(k.rank, 0) = j.rank then j.ready_at else now() end
+      from json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
+      timeout_ms integer, keep_s integer, keep_failed_s integer, delay_ms float8, run_at timestamptz,
+      expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb) cross join lateral (
+        select least(coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond'),
+          (select h.created_at from "millrace".jobs h where h.id = v_holder) + v.max_wait_ms * interval '1 millisecond') as run_at
+        where coalesce(k.run_at::text, k.delay_ms::text) is not null) m
+      where k.n = v.kind and j.id = v_holder and j.state <> 'running';
+    end if;
+    return query select v.id, v_holder, coalesce(v_queue, v.queue), coalesce(v_name, v.name);
+  end loop;
+end
+$$;
+
+revoke all on all routines in schema "millrace" from public;

@@ -50,3 +50,9 @@ export const plainArray = (values: readonly (string | number)[]): string => `{${
 export function textArray(values: readonly (string | null)[]): string {
   return `{${values.map((value) => (value === null ? "NULL" : `"${value.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`)).join(",")}}`
 }
+
+/** Quotes a name that is not ours, as the catalogue has it: any text. */
+export const quoteForeign = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+/** A text literal, for SQL that has no parameters: the bodies of functions. */
+export const quoteLiteral = (text: string): string => `E'${text.replaceAll("\\", "\\\\").replaceAll("'", "''")}'`

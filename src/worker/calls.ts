@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto"
 import { backoffDelay } from "../lib/backoff.ts"
-import { cycle, noFloors, type ClaimedRow, type CycleSummary, type Floors } from "../postgres/jobs.ts"
+import { monotonic } from "../lib/clock.ts"
+import {
+  cycle,
+  noFloors,
+  type ClaimedRow,
+  type CycleSummary,
+  type Floors,
+  type LimitedClaim,
+} from "../postgres/jobs.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Home, Identity } from "./home.ts"
 import { ScanFloors } from "./scan-floors.ts"
@@ -13,6 +21,12 @@ import { stripped, type Unsettled } from "./settlements.ts"
  * waits when idle, and no polling interval is in the path. With much to do, two are in flight.
  */
 
+/** One call: how many jobs it asked for, and how long it took, ms. */
+export interface Asked {
+  readonly asked: number
+  readonly took: number
+}
+
 /** What the calls ask of their queue. */
 export interface CallRules {
   /** Jobs to hold, running ones included. */
@@ -23,9 +37,12 @@ export interface CallRules {
   inHand(): number
   /** Job names to leave to others. */
   except(): readonly string[] | null
-  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void
+  /** @param ms how long the call took. */
+  accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, call: Asked): void
   /** The revision and the pause that the reply told. */
   told(summary: CycleSummary): void
+  /** A slot of a limit is free, and this worker did not take it. */
+  passOn(): void
   /** A call has ended. */
   after(): void
 }
@@ -33,6 +50,8 @@ export interface CallRules {
 const mostClaims = 2_000
 const mostSettlements = 4_000
 const worthASecondCall = 100
+/** The longest that setTimeout can wait, ms. */
+const longestTimer = 2_147_483_647
 const retries = { initial: 50, factor: 2, max: 5_000, jitter: "full" } as const
 
 export class Calls {
@@ -54,6 +73,9 @@ export class Calls {
   #abandoned = false
   #retryTimer: NodeJS.Timeout | undefined
   #fullTimer: NodeJS.Timeout | undefined
+  #limitTimer: NodeJS.Timeout | undefined
+  /** The queue has limits, or keyed jobs: what ends makes room for what waits. */
+  #limited = false
 
   constructor(home: Home, queue: string, settler: Settler, rules: CallRules) {
     this.#home = home
@@ -82,8 +104,14 @@ export class Calls {
     this.pump()
   }
 
+  /** A claim has ended otherwise than with a call: it may have made room. */
+  freed(): void {
+    if (this.#limited) this.wake()
+  }
+
   stop(): void {
     clearTimeout(this.#fullTimer)
+    clearTimeout(this.#limitTimer)
     this.pumpSoon()
   }
 
@@ -102,6 +130,7 @@ export class Calls {
     this.#abandoned = true
     clearTimeout(this.#retryTimer)
     clearTimeout(this.#fullTimer)
+    clearTimeout(this.#limitTimer)
   }
 
   pump(): void {
@@ -110,6 +139,7 @@ export class Calls {
     if (wait > 0) return this.#pumpIn(wait)
     while (this.#flying.size < 2) {
       const settling = this.#settler.settlements.waiting
+      if (this.#limited && settling > 0) this.#hungry = true
       const limit = this.#hungry && !this.#isClaiming ? this.#demand() : 0
       if (settling === 0 && limit === 0) return
       if (this.#flying.size === 1 && settling < worthASecondCall && limit < worthASecondCall) return
@@ -145,13 +175,16 @@ export class Calls {
     const floors = limit > 0 ? this.#floors.next() : noFloors
     const wakes = this.#wakes
     this.#flying.set(token, limit)
+    const sent = monotonic()
     try {
       const { claimed, summary } = await this.#send(worker, batch, token, limit, floors)
       this.#failures = 0
       this.#settler.settlements.confirm(batch)
       this.#settler.confirmed(batch, summary)
-      this.#rules.accept(claimed, token, worker)
+      this.#rules.accept(claimed, token, worker, { asked: limit, took: monotonic() - sent })
       if (limit > 0) this.#learn(claimed, limit, summary, floors, wakes, worker)
+      // Others may have stopped asking because of the limit.
+      if (this.#limited && batch.length > claimed.length && claimed.length === limit) this.#rules.passOn()
     } catch (error) {
       await this.#failed(batch, error, limit)
     } finally {
@@ -190,6 +223,8 @@ export class Calls {
       return this.#home.leaseLost(worker.incarnation)
     }
     this.#rules.told(summary)
+    if (summary.paused === false) this.#limited = summary.limited !== undefined
+    if (summary.limited) return this.#learnLimits(claimed.length === limit, summary.limited, wakes)
     this.#floors.learn(claimed, floors, summary.scanMs)
     if (claimed.length === limit) return
     this.#hungry = wakes !== this.#wakes
@@ -197,6 +232,13 @@ export class Calls {
     // Nothing behind the floors; what committed late may be before them.
     clearTimeout(this.#fullTimer)
     this.#fullTimer = setTimeout(() => this.wake(), Math.max(1, this.#floors.untilFull()))
+  }
+
+  #learnLimits(all: boolean, { more, waitMs }: LimitedClaim, wakes: number): void {
+    this.#hungry = all || more || wakes !== this.#wakes
+    clearTimeout(this.#limitTimer)
+    if (this.#hungry || waitMs === null) return
+    this.#limitTimer = setTimeout(() => this.wake(), Math.min(Math.ceil(waitMs) + 1, longestTimer))
   }
 
   async #failed(batch: readonly Unsettled[], error: unknown, limit: number): Promise<void> {

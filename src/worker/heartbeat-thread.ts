@@ -25,7 +25,8 @@ export interface HeartbeatData {
   readonly beats: Int32Array
 }
 
-export type HeartbeatMessage = { readonly kind: "lost" } | { readonly kind: "trouble"; readonly error: string }
+export type HeartbeatMessage =
+  { readonly kind: "lost" } | { readonly kind: "renewed" } | { readonly kind: "trouble"; readonly error: string }
 
 const data = workerData as HeartbeatData
 const say = (message: HeartbeatMessage) => parentPort!.postMessage(message)
@@ -72,6 +73,7 @@ async function renew(): Promise<boolean> {
     const result = await Promise.race([open.query(data.renew, [data.incarnation, data.lease]), late])
     if (result.rowCount === 0) return false
     trust(sent)
+    say({ kind: "renewed" })
     return true
   } catch (error) {
     client = undefined

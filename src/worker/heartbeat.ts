@@ -30,6 +30,8 @@ export interface HeartbeatOptions {
 }
 
 export interface Heartbeat {
+  /** When the lease was last known to be renewed, on the monotonic clock. */
+  readonly renewed: number
   stop(): Promise<void>
 }
 
@@ -57,6 +59,7 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
   })
   thread.unref()
   let stopped = false
+  let renewed = options.since
   const lost = () => {
     if (stopped) return
     stopped = true
@@ -65,6 +68,7 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
   }
   thread.on("message", (message: HeartbeatMessage) => {
     if (message.kind === "lost") lost()
+    else if (message.kind === "renewed") renewed = monotonic()
     else options.log.warn("heartbeat: the database could not be reached; trying again", { error: message.error })
   })
   thread.on("error", (error) => {
@@ -72,6 +76,9 @@ function fromThread(options: HeartbeatOptions, dsn: string): Heartbeat {
     lost()
   })
   return {
+    get renewed() {
+      return renewed
+    },
     async stop() {
       stopped = true
       clearInterval(pulse)
@@ -115,6 +122,9 @@ function fromLoop(options: HeartbeatOptions): Heartbeat {
   // Trust ends on time, also while a renewal hangs.
   let end = setTimeout(lost, trustedUntil - monotonic())
   return {
+    get renewed() {
+      return trustedUntil - options.lease
+    },
     async stop() {
       stopped = true
       clearInterval(timer)

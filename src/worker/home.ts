@@ -1,4 +1,5 @@
 import type { Context } from "../client/context.ts"
+import type { RemoteClock } from "../lib/remote-clock.ts"
 import type { Handler } from "../model/definition.ts"
 import type { JobApp } from "../model/job-app.ts"
 import type { Followed } from "./followed.ts"
@@ -19,6 +20,8 @@ export interface Home {
   readonly hooks: Hooks
   readonly events: JobEvents
   readonly followed: Followed
+  /** The database's. */
+  readonly clock: RemoteClock
   /** How long a handler may go on after its signal fired, ms. */
   readonly grace: number
   identity(): Identity

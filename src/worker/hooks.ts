@@ -2,7 +2,7 @@ import { describe } from "../lib/error.ts"
 import type { Transaction } from "../model/database.ts"
 import type { Logger } from "../model/log.ts"
 import type { Report } from "../model/outcome.ts"
-import type { Ended, Plugin } from "../model/plugin.ts"
+import type { Claim, Ended, Plugin } from "../model/plugin.ts"
 import type { RunningJob } from "../model/running-job.ts"
 import type { Running } from "./running.ts"
 
@@ -14,9 +14,10 @@ export interface Hooks {
   readonly selects: ((ended: Ended) => boolean) | undefined
   saving(batch: readonly Ended[], tx: Transaction): Promise<void>
   readonly saved: ((batch: readonly Ended[]) => void) | undefined
+  readonly claimed: ((claim: Claim) => void) | undefined
 }
 
-export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
+export function joinHooks(plugins: readonly Plugin[], log: Logger, worker: string): Hooks {
   const report = (plugin: Plugin, hook: string, error: unknown) =>
     log.error(`plugin "${plugin.name}": ${hook} threw and was skipped`, {
       error: describe(error),
@@ -27,6 +28,14 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
   const finished = having("finished")
   const saving = having("saving")
   const saved = having("saved")
+  const claimed = having("claimed")
+  const tell = (hook: "saved" | "claimed", call: (plugin: Plugin) => void) => (plugin: Plugin) => {
+    try {
+      call(plugin)
+    } catch (error) {
+      report(plugin, hook, error)
+    }
+  }
   const selected = (plugin: Plugin, ended: Ended): boolean => {
     try {
       return plugin.saving!.select(ended)
@@ -52,15 +61,11 @@ export function joinHooks(plugins: readonly Plugin[], log: Logger): Hooks {
     saved:
       saved.length === 0
         ? undefined
-        : (batch) => {
-            for (const plugin of saved) {
-              try {
-                plugin.saved!(batch)
-              } catch (error) {
-                report(plugin, "saved", error)
-              }
-            }
-          },
+        : (batch) => saved.forEach(tell("saved", (plugin) => plugin.saved!(batch, worker))),
+    claimed:
+      claimed.length === 0
+        ? undefined
+        : (claim) => claimed.forEach(tell("claimed", (plugin) => plugin.claimed!(claim))),
   }
 }
 

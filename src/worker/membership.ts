@@ -5,6 +5,7 @@ import { backoffDelay } from "../lib/backoff.ts"
 import { monotonic } from "../lib/clock.ts"
 import { abortableSleep } from "../lib/signal.ts"
 import { failure } from "../model/errors.ts"
+import type { WorkerHealth } from "../model/health.ts"
 import { takeBackClaims } from "../postgres/recovery.ts"
 import { announceQueues, registerWorker, removeWorker, type WorkerRow } from "../postgres/workers.ts"
 import { startHeartbeat, type Heartbeat } from "./heartbeat.ts"
@@ -47,6 +48,13 @@ export class Membership {
 
   get incarnation(): string {
     return this.#incarnation
+  }
+
+  /** How its lease is, as far as is known here. */
+  get lease(): WorkerHealth["heartbeat"] {
+    const age = this.#heartbeat && Math.round(monotonic() - this.#heartbeat.renewed)
+    const inside = this.#incarnation !== "" && !this.#registering && !this.#ending.signal.aborted
+    return { alive: inside && age !== undefined && age < this.#options.lease, age }
   }
 
   /** @throws MILLRACE_WORKER_ID_TAKEN, or what the database says. */

@@ -23,6 +23,15 @@ function areExecutors(given: unknown): string | undefined {
   )
 }
 
+function isEndpoint(given: unknown): string | undefined {
+  if (typeof given !== "object" || given === null) return 'must be an object such as { port: 8080, host: "0.0.0.0" }'
+  const { port, host, ...rest } = given as Record<string, unknown>
+  const [unknown] = Object.keys(rest)
+  if (unknown !== undefined) return `has no "${unknown}", only port and host`
+  if (!Number.isInteger(port) || Number(port) < 0 || Number(port) > 65_535) return "needs a port from 0 to 65535"
+  return host === undefined || typeof host === "string" ? undefined : "needs text as its host"
+}
+
 type Source = Handler | URL
 
 const handlers: OptionSpec<Source | readonly Source[], readonly Source[]> = Object.freeze({
@@ -64,10 +73,10 @@ export const workerOptions = {
     default: [],
     doc: "Plugins of this worker, beside those of the app; the name of one that is there replaces it.",
   }),
-  /** Whether leadership, recovery and pruner are there although nobody named them. */
+  /** Whether leadership, recovery, pruner and metrics are there although nobody named them. */
   defaultPlugins: boolean({
     default: true,
-    doc: "Whether leadership, recovery and pruner are there although nobody named them.",
+    doc: "Whether leadership, recovery, pruner and metrics are there although nobody named them.",
   }),
   /** Who hears events of jobs on the hub: this process, or all (`cluster`, a notification per event). */
   jobEvents: oneOf(["local", "cluster"], {
@@ -111,6 +120,12 @@ export const workerOptions = {
     min: 1,
     max: 1_000_000,
     doc: "A job that was lost with its worker so many times fails.",
+  }),
+  /** Serves /healthz, /readyz and /metrics over HTTP: `{ port: 8080 }`. Port 0: any free one, told by `worker.healthPort`. */
+  health: value<{ readonly port: number; readonly host?: string }>({
+    type: "{ port, host }",
+    doc: "Serves /healthz, /readyz and /metrics over HTTP, on 127.0.0.1 unless `host` says otherwise. Default: not at all.",
+    check: isEndpoint,
   }),
   /** SIGTERM and SIGINT stop the worker; a second one forces it. Default: on for `run()`, off for `start()`. */
   signals: boolean({

@@ -1,5 +1,5 @@
 import { hostname, arch, platform } from "node:os"
-import { compileGlob } from "../lib/glob.ts"
+import { placed } from "../model/placement.ts"
 import type { QueueRecord } from "../model/queue.ts"
 
 /** The tags that every worker has. */
@@ -12,14 +12,5 @@ export const automaticTags = (id: string): string[] => [
   `os=${platform()}`,
 ]
 
-/** A queue runs where any of its globs matches any tag of the worker, whole. */
-export function runsHere(queue: QueueRecord, tags: readonly string[]): boolean {
-  return queue.tags.some((pattern) => {
-    try {
-      const matches = compileGlob(pattern)
-      return tags.some(matches)
-    } catch {
-      return false // A pattern that somebody wrote into the row by hand: it matches nothing, and ends nobody.
-    }
-  })
-}
+/** Whether this worker runs a queue. */
+export const runsHere = (queue: QueueRecord, tags: readonly string[]): boolean => placed(queue.tags, tags)

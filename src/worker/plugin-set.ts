@@ -1,12 +1,14 @@
 import { milliseconds } from "../lib/duration.ts"
+import { describe } from "../lib/error.ts"
 import { didYouMean } from "../lib/nearest.ts"
 import { matchPath } from "../lib/path.ts"
-import { Signal } from "../lib/signal.ts"
+import { abortableSleep, Signal } from "../lib/signal.ts"
 import { appContext } from "../client/app-context.ts"
 import type { Context } from "../client/context.ts"
 import type { Transaction } from "../model/database.ts"
 import { failure } from "../model/errors.ts"
 import type { JobApp } from "../model/job-app.ts"
+import { noMeter, type Meter } from "../model/metrics.ts"
 import {
   badPlugin,
   checkPlugins,
@@ -24,6 +26,12 @@ import { Supervised, until, usualPace, type Pace } from "./supervisor.ts"
 export interface LeadershipPlugin extends Plugin {
   /** The view of one worker, made before the plugin starts. */
   leaderFor(worker: string): Leader
+}
+
+/** A plugin that keeps what others measure. */
+export interface MetricsPlugin extends Plugin {
+  /** What one worker measures with, made before any plugin starts. */
+  meterFor(worker: string): Meter
 }
 
 const nobody: Leader = {
@@ -84,6 +92,7 @@ export class PluginSet {
   readonly plugins: readonly Plugin[]
   readonly leader: Leader
   readonly #home: PluginHome
+  readonly #meter: Meter
   readonly #supervised: readonly Supervised[]
 
   constructor(plugins: readonly Plugin[], home: PluginHome) {
@@ -91,6 +100,9 @@ export class PluginSet {
     this.#home = home
     const leadership = plugins.find((plugin) => plugin.name === "leadership") as LeadershipPlugin | undefined
     this.leader = leadership?.leaderFor?.(home.worker.id) ?? nobody
+    this.#meter =
+      (plugins.find((plugin) => plugin.name === "metrics") as MetricsPlugin | undefined)?.meterFor?.(home.worker.id) ??
+      noMeter
     const { hub, log } = home.context
     this.#supervised = plugins.map(
       (plugin) =>
@@ -136,6 +148,20 @@ export class PluginSet {
     for (const one of this.#supervised.toReversed()) await one.stop(ms)
   }
 
+  /** The last word of each; none is waited for longer than `ms`. */
+  async drained(ms: number): Promise<void> {
+    const late = new AbortController()
+    const said = this.#supervised.map(async ({ plugin, ctx }) => {
+      try {
+        await plugin.drained?.(ctx)
+      } catch (error) {
+        ctx.log.error(`plugin "${plugin.name}": drained threw`, { error: describe(error) })
+      }
+    })
+    await Promise.race([Promise.all(said), abortableSleep(ms, late.signal)])
+    late.abort()
+  }
+
   #contextOf(plugin: Plugin, signal: () => AbortSignal): PluginContext {
     const { context, client, worker } = this.#home
     const woken = new Signal()
@@ -145,6 +171,7 @@ export class PluginSet {
       name: plugin.name,
       leader,
       worker,
+      metrics: this.#meter,
       plugins: this.plugins,
       plugin: <P extends Plugin>(name: string) => this.#find(plugin.name, name) as P,
       sleep: async (duration: number | string) => {

@@ -1,10 +1,12 @@
 import { prepare } from "../client/pushing.ts"
 import { failure } from "../model/errors.ts"
 import type { Executor } from "../model/executor.ts"
+import type { QueueLoad } from "../model/health.ts"
 import type { StopReason } from "../model/outcome.ts"
+import { hasLimits } from "../model/limits.ts"
 import type { QueueRecord } from "../model/queue.ts"
 import type { ClaimedRow, CycleSummary } from "../postgres/jobs.ts"
-import { Calls } from "./calls.ts"
+import { Calls, type Asked } from "./calls.ts"
 import { ClaimAhead } from "./claim-ahead.ts"
 import { ForeignNames } from "./foreign-names.ts"
 import { Held } from "./held.ts"
@@ -56,6 +58,8 @@ export class QueueRunner {
     this.#settler = new Settler(home, name, this.held, this.#logs, {
       added: () => this.#calls.pumpSoon(),
       dueIn: (ms) => this.#promoter.within(ms),
+      freed: () => this.#calls.freed(),
+      tripped: () => this.#tripped(),
     })
     this.#foreign = new ForeignNames(home, name, this.#settler)
     this.#promoter = new Promoter(home, name, () => this.wake())
@@ -70,12 +74,13 @@ export class QueueRunner {
       },
     })
     this.#calls = new Calls(home, name, this.#settler, {
-      wanted: () => (this.#open ? this.concurrency + this.#ahead.target() : 0),
+      wanted: () => (this.#open ? this.concurrency + (hasLimits(this.#queue) ? 0 : this.#ahead.target()) : 0),
       suspect: () => this.#suspect === undefined,
       inHand: () => this.#slots.running + this.#slots.waiting,
       except: () => this.#foreign.skipped,
-      accept: (rows, token, worker) => this.#accept(rows, token, worker),
+      accept: (rows, token, worker, call) => this.#accept(rows, token, worker, call),
       told: (summary) => this.#told(summary),
+      passOn: () => home.context.notices.send({ kind: "ready", about: name }),
       after: () => {
         if (!this.#calls.busy) this.#asked.clear()
         this.#review()
@@ -88,6 +93,7 @@ export class QueueRunner {
       queue: name,
       prepare: (definition, options) => prepare(home.context, definition, options),
       app: home.app,
+      clock: home.clock,
       timeout: () => this.#queue.timeout,
       progress: (attempt, value) => progress.keep(attempt, value),
       log: (attempt, ...line) => this.#logs.keep(attempt, ...line),
@@ -106,6 +112,11 @@ export class QueueRunner {
   /** Jobs that run now. */
   get running(): number {
     return this.#slots.running
+  }
+
+  /** What runs now. */
+  get load(): QueueLoad {
+    return { queue: this.name, running: this.running, slots: this.concurrency, waiting: this.#slots.waiting }
   }
 
   get concurrency(): number {
@@ -233,10 +244,13 @@ export class QueueRunner {
   }
 
   /** Takes claims in. Those that can no longer be started here are given back. */
-  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity): void {
+  #accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, call: Asked): void {
     const usable = this.#open && claimedAs.incarnation === this.#home.identity().incarnation
+    const { claimed } = this.#home.hooks
+    const jobs: Running[] = []
     for (const row of rows) {
       const attempt = new Running(this.#host, row, token, this.#home.handlerOf(row.name))
+      if (claimed) jobs.push(attempt)
       const older = this.held.add(attempt)
       if (older) this.#lose(older)
       if (this.#asked.has(row.id)) this.cancel(row.id, this.#asked.get(row.id))
@@ -244,6 +258,7 @@ export class QueueRunner {
       if (usable) this.#slots.add(attempt)
       else this.#settler.release(attempt)
     }
+    if (claimed && call.asked > 0) claimed({ ...call, worker: claimedAs.id, queue: this.name, jobs })
   }
 
   /** The suspect has ended: the next one may be claimed. */
@@ -255,6 +270,14 @@ export class QueueRunner {
 
   #told({ revision, paused }: CycleSummary): void {
     if (revision !== this.#queue.revision || paused !== this.#queue.paused) this.#home.queueChanged()
+  }
+
+  #tripped(): void {
+    const { notices, hub, log } = this.#home.context
+    log.warn(`queue "${this.name}" was paused by its circuit breaker: too many attempts failed`)
+    notices.send({ kind: "queue", about: this.name })
+    hub.emit("queue.paused", { queue: this.name }, { cluster: true })
+    this.#home.queueChanged()
   }
 
   #handBackWaiting(): void {

@@ -11,13 +11,17 @@ import { defaultBackoff, type PushOptions } from "../model/job-options.ts"
 import { decide, type AttemptFacts, type Decision, type Report, type StopReason } from "../model/outcome.ts"
 import { checkResult, loadPayload } from "../model/payload.ts"
 import { packValue } from "../model/wire.ts"
+import type { RemoteClock } from "../lib/remote-clock.ts"
 import type { ClaimedRow, Settlement } from "../postgres/jobs.ts"
+import { Times } from "./times.ts"
 
 /** What an attempt needs from the runner of its queue. */
 export interface Host {
   readonly queue: string
   prepare(definition: AnyDefinition, options: PushOptions | undefined): MakeJob
   readonly app: JobApp
+  /** The database's. */
+  readonly clock: RemoteClock
   /** The queue's own time limit, ms. */
   timeout(): number | undefined
   progress(attempt: Running, value: string): void
@@ -41,6 +45,7 @@ export class Running implements Attempt {
   readonly token: string
   readonly handler: Handler | undefined
   readonly definition: AnyDefinition | undefined
+  readonly times: Times
   /** Why its signal fired. */
   stopped: StopReason | undefined
   /** It has its slot. */
@@ -73,6 +78,7 @@ export class Running implements Attempt {
     this.token = token
     this.handler = handler
     this.definition = handler?.definition
+    this.times = new Times(host.clock, row.ready * 1_000)
   }
 
   get id(): string {
@@ -169,6 +175,7 @@ export class Running implements Attempt {
   }
 
   started(): void {
+    this.times.start()
     this.onStarted?.()
     this.onStarted = undefined
   }

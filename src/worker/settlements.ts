@@ -1,3 +1,4 @@
+import type { ErrorRecord } from "../model/errors.ts"
 import type { Ended } from "../model/plugin.ts"
 import type { CycleSummary, Settlement } from "../postgres/jobs.ts"
 import type { Running } from "./running.ts"
@@ -67,9 +68,11 @@ export function accepted(batch: readonly Unsettled[], summary: CycleSummary): En
   const cancelled = new Set(summary.cancelled)
   return batch
     .filter((one) => !stale.has(one.settlement.id + one.settlement.token))
-    .map((one) => ({
-      job: one.attempt,
-      state: cancelled.has(one.settlement.id) ? "cancelled" : one.settlement.state,
+    .map(({ attempt, settlement }) => ({
+      job: attempt,
+      state: cancelled.has(settlement.id) ? "cancelled" : settlement.state,
+      ...(settlement.error !== undefined && { error: JSON.parse(settlement.error) as ErrorRecord }),
+      times: attempt.times,
     }))
 }
 

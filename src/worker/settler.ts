@@ -16,6 +16,10 @@ export interface SettlerEvents {
   added(): void
   /** A job was put off for so long, ms. */
   dueIn(ms: number): void
+  /** A claim has ended, and not with a call of the queue. */
+  freed(): void
+  /** The queue's circuit breaker has paused it. */
+  tripped(): void
 }
 
 /**
@@ -40,7 +44,10 @@ export class Settler {
     this.#lane = new SettleLane({
       home,
       queue,
-      confirmed: (batch, summary) => this.confirmed(batch, summary),
+      confirmed: (batch, summary) => {
+        this.confirmed(batch, summary)
+        this.#events.freed()
+      },
       refused: ({ attempt }, error) => this.settle(attempt, attempt.decide({ ok: false, error })),
     })
   }
@@ -57,6 +64,7 @@ export class Settler {
   /** A handler is back, or was given up: its attempt ends here. */
   conclude(attempt: Running, given: Report): void {
     attempt.decided = true
+    attempt.times.end()
     attempt.disarm()
     if (attempt.completed) return this.#alreadyCommitted(attempt, given)
     const { finished } = this.#home.hooks
@@ -123,9 +131,9 @@ export class Settler {
     this.settle(attempt, { state: "pending", charge: 0 })
   }
 
-  #needsLane(attempt: Running, { state }: Decision): boolean {
+  #needsLane(attempt: Running, { state, error }: Decision): boolean {
     if (state === "succeeded" && attempt.pushes.length > 0) return true
-    return this.#home.hooks.selects?.({ job: attempt, state }) ?? false
+    return this.#home.hooks.selects?.({ job: attempt, state, error, times: attempt.times }) ?? false
   }
 
   /** The database has answered: these outcomes are recorded, or were not this worker's to record any more. */
@@ -140,6 +148,7 @@ export class Settler {
     for (const [id] of summary.stale ?? [])
       log.debug(`job ${id}: its claim was not valid any more, its outcome changed nothing`)
     for (const about of summary.awaited ?? []) notices.send({ kind: "done", about })
+    if (summary.tripped) this.#events.tripped()
     const { saved } = this.#home.hooks
     if (batch.length > 0) {
       if (saved) saved(accepted(batch, summary))
@@ -170,11 +179,12 @@ export class Settler {
   #tellCompleted(attempt: Running, awaited: readonly string[]): void {
     const { context, followed, hooks } = this.#home
     followed.tell(attempt.id)
-    const ended: Ended = { job: attempt, state: "succeeded" }
+    const ended: Ended = { job: attempt, state: "succeeded", times: attempt.times }
     hooks.saved?.([ended])
     this.#home.events.ended(() => [ended])
     for (const about of awaited) context.notices.send({ kind: "done", about })
     for (const job of attempt.pushes) context.notices.send({ kind: job.later ? "later" : "ready", about: job.queue })
+    this.#events.freed()
   }
 
   /** It was settled with its transaction; what it wrote afterwards is still its own. */

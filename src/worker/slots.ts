@@ -143,6 +143,7 @@ export class Slots {
     // Its signal may have fired, and the job been judged, while its payload was being checked.
     if (attempt.decided) return this.#ended(attempt, { ok: false, error: attempt.stopError })
     this.#arm(attempt)
+    attempt.times.start()
     const { around, starting } = this.#home.hooks
     if (starting) starting(attempt)
     this.#home.events.started(attempt)
@@ -192,7 +193,10 @@ export class Slots {
       }
     }
     if (loaded.length === 0) return
-    for (const attempt of loaded) this.#arm(attempt)
+    for (const attempt of loaded) {
+      attempt.times.start()
+      this.#arm(attempt)
+    }
     const reports = await this.#batchReports(loaded)
     loaded.forEach((attempt, index) => this.#ended(attempt, reports[index]!))
   }

@@ -63,7 +63,15 @@ export class Supervised {
 
   get health(): PluginHealth {
     const { name, scope = "worker" } = this.plugin
-    return { name, scope, state: this.#state, crashes: this.#crashes, error: this.#error }
+    return { name, scope, state: this.#state, crashes: this.#crashes, error: this.#error, problems: this.#problems() }
+  }
+
+  #problems(): readonly string[] {
+    try {
+      return this.plugin.problems?.() ?? []
+    } catch (error) {
+      return [`it cannot say what is wrong: ${describe(error)}`]
+    }
   }
 
   start(): void {

@@ -91,7 +91,7 @@ async function settleIn(tx: Transaction, { context, hooks, identity }: Home, att
     throw failure("MILLRACE_CANCELLED", `Job ${attempt.id} was cancelled, so its transaction was rolled back.`)
   }
   await insertPushed(tx, context, attempt.pushes)
-  await hooks.saving([{ job: attempt, state: "succeeded" }], tx)
+  await hooks.saving([{ job: attempt, state: "succeeded", times: attempt.times }], tx)
   return summary.awaited ?? []
 }
 

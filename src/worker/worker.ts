@@ -8,19 +8,22 @@ import type { Handler } from "../model/definition.ts"
 import type { ExecutorEntry } from "../model/executor.ts"
 import { registryOf, type Registry } from "../model/handlers.ts"
 import { checkName } from "../model/name.ts"
-import type { Plugin, PluginHealth } from "../model/plugin.ts"
+import type { WorkerHealth, WorkerState } from "../model/health.ts"
+import type { Plugin } from "../model/plugin.ts"
 import { parseQueue } from "../model/queue.ts"
 import { retentionsInUse, unblockHandled } from "../postgres/jobs.ts"
 import { announceDefinitions } from "../postgres/definitions.ts"
 import { ensurePartitions } from "../postgres/history.ts"
-import { requireMigrated } from "../postgres/migrate.ts"
+import { builtInTables, requireMigrated } from "../postgres/migrate.ts"
 import { declareQueue } from "../postgres/queues.ts"
 import { verdict } from "../postgres/sqlstate.ts"
 import type { Notice } from "../postgres/notify.ts"
 import { Cancels } from "./cancels.ts"
+import { openEndpoint, type Endpoint } from "./endpoint.ts"
 import { Executors } from "./executors.ts"
 import { Followed } from "./followed.ts"
 import { announcedBy } from "./handlers.ts"
+import { healthOf } from "./health.ts"
 import type { Home } from "./home.ts"
 import { joinHooks } from "./hooks.ts"
 import { JobEvents } from "./job-events.ts"
@@ -33,26 +36,10 @@ import { reconcile } from "./reconcile.ts"
 import { arrange, PluginSet } from "./plugin-set.ts"
 import { Timers } from "./timers.ts"
 import { reportUndeclared } from "./undeclared.ts"
-
-export type WorkerState = "new" | "starting" | "running" | "stopping" | "stopped"
+import { Vitals } from "./vitals.ts"
 
 const listenWithin = 2_000
 const tendEvery = 3_600_000
-
-/** How a worker is. */
-export interface WorkerHealth {
-  /** It runs, and no plugin keeps failing. */
-  readonly healthy: boolean
-  readonly state: WorkerState
-  readonly worker: string
-  readonly leads: boolean
-  /** Jobs that run now. */
-  readonly running: number
-  readonly queues: readonly string[]
-  /** Whether notifications arrive; `missing`: everything works by polling. */
-  readonly notifications: "arriving" | "missing" | "off"
-  readonly plugins: readonly PluginHealth[]
-}
 
 /** What a worker is composed of, beside its options. */
 export interface Parts {
@@ -72,6 +59,8 @@ export class Worker implements AsyncDisposable {
   readonly tags: readonly string[]
   readonly #context: Context
   readonly #options: ParsedWorker
+  /** Handlers and modules of the worker and of its plugins. */
+  readonly #sources: readonly (Handler | URL)[]
   readonly #load: Parts["load"]
   readonly #executors: Executors
   #registry: Registry
@@ -80,6 +69,8 @@ export class Worker implements AsyncDisposable {
   readonly #plugins: PluginSet
   readonly #cancels: Cancels
   readonly #followed: Followed
+  readonly #vitals: Vitals
+  #endpoint: Endpoint | undefined
   readonly #timers = new Timers()
   readonly #undeclared = new Set<string>()
   readonly #stopped = deferred<boolean>()
@@ -100,7 +91,8 @@ export class Worker implements AsyncDisposable {
     this.#load = parts.load
     const builtIn = options.defaultPlugins ? parts.plugins(options) : []
     const plugins = arrange(this.#context.plugins, options.plugins, builtIn)
-    this.#registry = registryOf(options.handlers.filter((source): source is Handler => !(source instanceof URL)))
+    this.#sources = [...options.handlers, ...plugins.flatMap((plugin) => plugin.handlers ?? [])]
+    this.#registry = registryOf(this.#sources.filter((source): source is Handler => !(source instanceof URL)))
     this.#membership = new Membership({
       ...options,
       context: this.#context,
@@ -111,6 +103,7 @@ export class Worker implements AsyncDisposable {
       entered: () => this.#queues.active().forEach((runner) => runner.wake()),
     })
     this.#followed = new Followed(this.#context.notices)
+    this.#vitals = new Vitals(this.#context, options.heartbeat)
     const executors = new Map(Object.entries({ ...parts.executors, ...options.executors }))
     this.#executors = new Executors(this.#context, executors, () => this.#registry.values())
     this.#queues = new QueueSet(this.#home(app, plugins), this.tags, this.#executors, () => this.#queuesLoaded())
@@ -122,6 +115,8 @@ export class Worker implements AsyncDisposable {
       get queues() {
         return queues()
       },
+      load: () => this.#queues.all().map((runner) => runner.load),
+      health: () => this.health(),
     }
     this.#plugins = new PluginSet(plugins, { context: this.#context, client: app, worker: self })
   }
@@ -131,9 +126,10 @@ export class Worker implements AsyncDisposable {
     return {
       context: this.#context,
       app,
-      hooks: joinHooks(plugins, log),
+      hooks: joinHooks(plugins, log, this.id),
       events: new JobEvents(this.#context.hub, this.id, this.#options.jobEvents === "cluster"),
       followed: this.#followed,
+      clock: this.#vitals.clock,
       grace: this.#options.grace,
       identity: () => ({ incarnation: this.#membership.incarnation, id: this.id }),
       handlerOf: (name) => this.#registry.get(name),
@@ -166,18 +162,25 @@ export class Worker implements AsyncDisposable {
   /** How it is: what a health check wants to know. */
   health(): WorkerHealth {
     const { notices } = this.#context
-    const plugins = this.#plugins.health
-    const fine = this.#state === "running" && plugins.every((plugin) => plugin.state !== "degraded")
-    return {
-      healthy: fine,
+    return healthOf({
       state: this.#state,
       worker: this.id,
       leads: this.leads,
       running: this.running,
       queues: this.queues,
       notifications: !notices.enabled ? "off" : notices.arrive ? "arriving" : "missing",
-      plugins,
-    }
+      listener: !notices.enabled ? "off" : notices.listens ? "listening" : "lost",
+      heartbeat: this.#membership.lease,
+      database: this.#vitals.database,
+      loop: { blocked: this.#vitals.blocked },
+      clockDifference: this.#vitals.clockDifference,
+      plugins: this.#plugins.health,
+    })
+  }
+
+  /** Where the endpoint of the option `health` listens; undefined without one. */
+  get healthPort(): number | undefined {
+    return this.#endpoint?.port
   }
 
   /**
@@ -217,10 +220,14 @@ export class Worker implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     try {
+      this.#vitals.start()
+      if (this.#options.health) this.#endpoint = await openEndpoint(this.#options.health, this)
       await this.#prepare()
       await this.#membership.enter()
     } catch (error) {
       this.#state = "stopped"
+      this.#vitals.stop()
+      await this.#endpoint?.close()
       this.#stopped.resolve(true)
       throw verdict(error) === "retry" && !isMillraceError(error) ? notConnected(error) : error
     }
@@ -251,7 +258,12 @@ export class Worker implements AsyncDisposable {
     for (const { name, migrations } of this.#context.plugins) {
       if (migrations) await requireMigrated(db, names, name, migrations.length)
     }
-    this.#registry = registryOf(await loadHandlers(this.#options.handlers, this.#load))
+    for (const { name } of this.#plugins.plugins) {
+      const tables = builtInTables[name]
+      if (tables) await requireMigrated(db, names, name, tables.length)
+    }
+    await this.#vitals.look()
+    this.#registry = registryOf(await loadHandlers(this.#sources, this.#load))
     const listed = queues.map((queue) => parseQueue(queue))
     const handled = [...this.#registry.values()].map((handler) => handler.definition.defaults.queue)
     const named = ["default", ...handled].filter((name) => !listed.some((queue) => queue.name === name))
@@ -301,6 +313,7 @@ export class Worker implements AsyncDisposable {
     const { queuePoll, heartbeat, sweep } = this.#options
     this.#timers.every(queuePoll, () => this.#queues.reload())
     this.#timers.every(heartbeat, () => this.#reconcile())
+    this.#timers.every(heartbeat, () => this.#vitals.look())
     this.#timers.every(sweep, () => this.#sweep())
     this.#timers.every(tendEvery, () => this.#tend())
     this.#timers.once("sweep", 0, () => this.#sweep())
@@ -404,7 +417,10 @@ export class Worker implements AsyncDisposable {
     this.#unsubscribe?.()
     await this.#queues.close()
     await plugins
+    if (saved) await this.#plugins.drained(1_000)
     await this.#membership.leave(saved)
+    this.#vitals.stop()
+    await this.#endpoint?.close()
     const { log, hub } = this.#context
     if (!saved) {
       for (const runner of this.#queues.all()) runner.abandon()

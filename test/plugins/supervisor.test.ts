@@ -116,7 +116,7 @@ test("needs are started first; the context finds them, and wakes and waits", asy
 test("built-in plugins are there, may be replaced by name, or left out", async () => {
   const names = (plugins: readonly { name: string }[]) => plugins.map((plugin) => plugin.name)
   const { worker, addWorker } = await startApp({})
-  expect(names(worker.health().plugins)).toEqual(["leadership", "recovery", "pruner"])
+  expect(names(worker.health().plugins)).toEqual(["leadership", "recovery", "pruner", "metrics"])
   const own: Plugin = { name: "pruner" }
   const replaced = await addWorker({ plugins: [own] })
   expect(replaced.plugin("pruner")).toBe(own)

@@ -26,6 +26,8 @@ export interface Switchboard {
   /** Whether the rule is still to be met: two statements may be under way that match it. */
   wants(rule: Rule): boolean
   done(rule: Rule): void
+  /** Whether a link keeps what was said on it. */
+  remembers(statement: Statement): boolean
   /** Whether a session that begins now ends with its greeting. */
   diesGreeting(): boolean
 }
@@ -119,7 +121,7 @@ export class Link {
   }
 
   #met(statement: Statement): "swallowed" | undefined {
-    this.#said.push(statement)
+    if (this.#proxy.remembers(statement)) this.#said.push(statement)
     const rule = this.#proxy.ruleFor(statement, this)
     if (!rule) return undefined
     if (rule.fault === "hold") {

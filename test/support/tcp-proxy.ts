@@ -23,31 +23,34 @@ export class TcpProxy {
   readonly #listener: net.Server
   readonly #links = new Set<Link>()
   readonly #sockets = new Set<net.Socket>()
-  readonly #seen: Statement[] = []
+  /** Undefined: nothing is remembered, so that a long run needs no more memory than a short one. */
+  readonly #seen: Statement[] | undefined
   readonly #switchboard: Switchboard = {
     forget: (link) => void this.#links.delete(link),
     after: (run) => this.#after(run),
     ruleFor: (statement, link) => this.#ruleFor(statement, link),
     wants: (rule) => this.#rules.includes(rule),
     done: (rule) => this.#done(rule),
+    remembers: ({ text }) => this.#seen !== undefined || text.startsWith("listen "),
     diesGreeting: () => this.#shortLives > 0 && this.#shortLives-- > 0,
   }
   #rules: Rule[] = []
   #refusing = false
-  #silent = false
+  #silent: { questions: boolean; answers: boolean } | undefined
   #delay = 0
   #shortLives = 0
 
   /** @param url where the database is. */
-  private constructor(url: URL, listener: net.Server) {
+  private constructor(url: URL, listener: net.Server, forgetful: boolean) {
     this.#listener = listener
+    this.#seen = forgetful ? undefined : []
     listener.on("connection", (client) => this.#connected(client, url))
   }
 
-  /** Starts one on a free port. */
-  static async start(url: string): Promise<TcpProxy> {
+  /** Starts one on a free port. A forgetful one counts no statements, and its links know only whether they listen. */
+  static async start(url: string, { forgetful = false } = {}): Promise<TcpProxy> {
     const listener = net.createServer()
-    const proxy = new TcpProxy(new URL(url), listener)
+    const proxy = new TcpProxy(new URL(url), listener, forgetful)
     await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve))
     return proxy
   }
@@ -72,7 +75,7 @@ export class TcpProxy {
 
   /** How many such statements were sent. */
   count(matches: (statement: Statement) => boolean): number {
-    return this.#seen.filter(matches).length
+    return (this.#seen ?? []).filter(matches).length
   }
 
   /** Cuts every connection. */
@@ -85,16 +88,21 @@ export class TcpProxy {
     this.#refusing = true
   }
 
-  /** From now on nothing is forwarded, on no connection, not even on new ones, and nobody is told. */
-  blackhole(): void {
-    this.#silent = true
-    for (const link of this.links) link.silence()
+  /** From now on nothing is forwarded (in these directions), on no connection, not even on new ones, and nobody is told. */
+  blackhole(directions = { questions: true, answers: true }): void {
+    this.#silent = directions
+    for (const link of this.links) link.silence(directions)
+  }
+
+  /** Waits for no statement any more. */
+  disarm(): void {
+    this.#rules = []
   }
 
   /** Everything is as it was: what was withheld arrives, and new connections are accepted. */
   heal(): void {
     this.#refusing = false
-    this.#silent = false
+    this.#silent = undefined
     for (const link of this.links) link.heal()
   }
 
@@ -165,12 +173,12 @@ export class TcpProxy {
     }
     const link = new Link(this.#switchboard, client, server)
     this.#links.add(link)
-    if (this.#silent) link.silence()
+    if (this.#silent) link.silence(this.#silent)
   }
 
   /** The rule that a statement meets; one that is to be lost meets it only once. */
   #ruleFor(statement: Statement, link: Link): Rule | undefined {
-    this.#seen.push(statement)
+    this.#seen?.push(statement)
     const rule = this.#rules.find((one) => one.statement(statement, link))
     if (rule && rule.fault !== "hold") this.#done(rule)
     return rule

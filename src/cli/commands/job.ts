@@ -49,6 +49,14 @@ export const jobCommands: readonly Command[] = [
     run: show,
   },
   {
+    name: "job explain",
+    summary: "Says why a job does not run now: limits, pauses, workers, what is before it",
+    args: "ID",
+    least: 1,
+    examples: ["millrace job explain 01980f…", "millrace job explain 01980f… --json"],
+    run: explain,
+  },
+  {
     name: "job logs",
     summary: "Prints what a job has logged; with --follow until it has finished",
     args: "ID",
@@ -122,6 +130,13 @@ async function list(call: Call): Promise<number> {
   if (call.out.json) call.out.document(page)
   else call.out.table(page.jobs, jobColumns, "no such jobs")
   if (page.cursor !== undefined) call.out.line(`more: --cursor ${page.cursor}`)
+  return 0
+}
+
+async function explain(call: Call): Promise<number> {
+  const explained = await (await call.app()).explain(call.args[0]!)
+  call.out.document(explained)
+  for (const { text } of explained.reasons) call.out.line(text)
   return 0
 }
 

@@ -21,6 +21,21 @@ export const queueCommands: readonly Command[] = [
       executor: { type: "string", value: "NAME", doc: "Where handlers run." },
       tag: { type: "string", multiple: true, value: "GLOB", doc: "Workers whose tags match run it. Default: all." },
       "poll-interval": { type: "string", value: "DURATION", doc: "How long an idle worker waits before it looks." },
+      "global-concurrency": { type: "string", value: "N", doc: "Jobs that run at a time, over all workers." },
+      "rate-limit": {
+        type: "string",
+        value: "N/WINDOW",
+        doc: "Jobs that may start in a time, such as 100/1m; with a burst 100/1m/200.",
+      },
+      "key-concurrency": {
+        type: "string",
+        value: "N",
+        doc: "Jobs of one limit key that run at a time, over all workers.",
+      },
+      "key-rate-limit": { type: "string", value: "N/WINDOW", doc: "Jobs of one limit key that may start in a time." },
+      ordered: { type: "string", value: "POLICY", doc: "One job of a key at a time, in order: retry, skip or stop." },
+      fair: { type: "boolean", doc: "Keys take turns." },
+      "no-limits": { type: "boolean", doc: "Take all limits away that are not given here." },
       upsert: { type: "boolean", doc: "Overwrite the options of a queue that exists." },
     },
     examples: [
@@ -109,6 +124,7 @@ async function declare(call: Call): Promise<number> {
     ...(concurrency === undefined ? {} : { concurrency: Number(concurrency) }),
     ...(executor === undefined ? {} : { executor }),
     ...(pollInterval === undefined ? {} : { pollInterval }),
+    ...limitsFrom(call, before),
     ...(call.texts("tag").length > 0 ? { tags: call.texts("tag") } : {}),
   }
   const stored = await app.declareQueue(options, { upsert: call.flag("upsert") })
@@ -119,6 +135,54 @@ async function declare(call: Call): Promise<number> {
   return 0
 }
 
+/** The limits given; of those that are not, what the queue has stays, unless `--no-limits`. */
+function limitsFrom(call: Call, before: QueueRecord | undefined): Partial<QueueOptions> {
+  const kept = before && !call.flag("no-limits") ? limitsOf(before) : {}
+  const number = (name: string) => {
+    const given = call.text(name)
+    if (given !== undefined && !/^\d+$/.test(given)) throw new UsageError(`--${name} is a number, not ${given}`)
+    return given === undefined ? undefined : Number(given)
+  }
+  const given = {
+    globalConcurrency: number("global-concurrency"),
+    rateLimit: rate(call, "rate-limit"),
+    keyConcurrency: number("key-concurrency"),
+    keyRateLimit: rate(call, "key-rate-limit"),
+    ordered: call.text("ordered") as QueueOptions["ordered"],
+    fair: call.flag("fair") || undefined,
+  }
+  return { ...kept, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
+}
+
+const limitsOf = ({
+  globalConcurrency,
+  rateLimit,
+  keyConcurrency,
+  keyRateLimit,
+  fair,
+  ordered,
+  circuitBreaker,
+}: QueueRecord) =>
+  Object.fromEntries(
+    Object.entries({
+      globalConcurrency,
+      rateLimit,
+      keyConcurrency,
+      keyRateLimit,
+      fair,
+      ordered,
+      circuitBreaker,
+    }).filter(([, value]) => value !== undefined),
+  ) as Partial<QueueOptions>
+
+function rate(call: Call, name: string): QueueOptions["rateLimit"] {
+  const given = call.text(name)
+  if (given === undefined) return undefined
+  const [limit, per, burst] = given.split("/")
+  if (per === undefined) throw new UsageError(`--${name} is a number and a window, such as 100/1m, not ${given}`)
+  return { limit: Number(limit), per, ...(burst === undefined ? {} : { burst: Number(burst) }) }
+}
+
 function optionsOf({
   concurrency,
   executor,
@@ -127,10 +191,14 @@ function optionsOf({
   claimAhead,
   pollInterval,
   name,
+  timeout,
+  memoryLimit,
 }: QueueRecord): QueueOptions {
   const optional = {
     ...(concurrency === undefined ? {} : { concurrency }),
     ...(claimAhead === undefined ? {} : { claimAhead }),
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(memoryLimit === undefined ? {} : { memoryLimit }),
   }
   return { name, executor, executorOptions, tags, pollInterval, ...optional }
 }

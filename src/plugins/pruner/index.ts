@@ -5,7 +5,7 @@ import type { Plugin, PluginContext } from "../../model/plugin.ts"
 import { all, any, compare, isRule, type Rule } from "../../model/rule.ts"
 import { dropExpiredPartitions } from "../../postgres/history.ts"
 import { cleanLogs } from "../../postgres/logs.ts"
-import { pruneByRule } from "../../postgres/prune.ts"
+import { pruneByRule, pruneKeys } from "../../postgres/prune.ts"
 
 /*
  * Removes what nobody needs any more. Each finished job stays as long as its retention says (24 hours unless its
@@ -84,6 +84,7 @@ async function prune(ctx: PluginContext, signal: AbortSignal, rule: Rule | undef
     looked = lines.looked
     cleaned += lines.removed
   }
+  cleaned += await pruneKeys(db, names)
   cleaned += await cleanUp(ctx)
   if (partitions.length === 0 && jobs === 0 && cleaned === 0) return
   hub.emit("pruner.removed", { jobs, partitions, cleaned })

@@ -41,13 +41,14 @@ export function recovery(given?: RecoveryOptions): Plugin {
   }
 }
 
-async function takeBack({ db, names, hub, log, wakeQueue }: PluginContext, maxCrashes: number): Promise<void> {
+async function takeBack(ctx: PluginContext, maxCrashes: number): Promise<void> {
+  const { db, names, hub, log, wakeQueue, worker } = ctx
   const rows = await takeBackClaims(db, names, maxCrashes)
   if (rows.length === 0) return
   for (const queue of new Set(rows.map((row) => row.queue))) wakeQueue(queue)
   const failed = rows.filter((row) => row.state === "failed").length
   const workers = [...new Set(rows.map((row) => row.worker ?? ""))]
   log.warn("claims of lost workers were taken back", { jobs: rows.length, failed, workers })
-  for (const { id, queue, state } of rows) hub.emit("job.recovered", { id, queue, state })
+  for (const { id, queue, state } of rows) hub.emit("job.recovered", { id, queue, state, by: worker.id })
   hub.emit("recovery.recovered", { jobs: rows.length, failed, workers })
 }

@@ -1,4 +1,6 @@
-import { boolean, parseOptions, text, value, type OptionsInput } from "../../lib/options.ts"
+import { boolean, oneOf, parseOptions, text, value, type OptionsInput } from "../../lib/options.ts"
+import { errorRecord } from "../../model/errors.ts"
+import { fingerprintOf } from "../../model/fingerprint.ts"
 import { badPlugin, type Plugin } from "../../model/plugin.ts"
 import { isDirective } from "../../model/outcome.ts"
 import type { RunningJob } from "../../model/running-job.ts"
@@ -12,6 +14,7 @@ import type { RunningJob } from "../../model/running-job.ts"
 export interface SentryScope {
   setTag(key: string, value: string): unknown
   setContext(key: string, context: Record<string, unknown>): unknown
+  setFingerprint(fingerprint: string[]): unknown
 }
 
 /** What of `@sentry/node` is used: the module itself fits. */
@@ -35,6 +38,11 @@ export const sentryOptions = {
   }),
   /** Whether failures that will be retried are told as well, or only the last. */
   retries: boolean({ default: true, doc: "Whether failures that will be retried are told as well, or only the last." }),
+  /** Who says which events are one issue: Sentry, or the fingerprint that `errorGroups` counts by. */
+  grouping: oneOf(["sentry", "millrace"], {
+    default: "sentry",
+    doc: "Who says which events are one issue: Sentry, or the fingerprint that `errorGroups` counts by.",
+  }),
   /** Whether the payload goes along. */
   payload: boolean({ default: false, doc: "Whether the payload goes along." }),
 }
@@ -55,10 +63,20 @@ export function sentry(given: SentryOptions): Plugin {
         describe(scope, job, options.payload)
         const report = await next()
         const told = !report.ok && !isDirective(report.error) && !job.signal.aborted
-        if (told && (options.retries || job.attempt >= job.maxAttempts)) module.captureException(report.error)
+        if (told && (options.retries || job.attempt >= job.maxAttempts)) {
+          mark(scope, report.error, options.grouping)
+          module.captureException(report.error)
+        }
         return report
       }),
   }
+}
+
+/** The fingerprint leads from an event to its group, and back: both look at the error alone. */
+function mark(scope: SentryScope, error: unknown, grouping: "sentry" | "millrace"): void {
+  const { fingerprint } = fingerprintOf(errorRecord(error, 0))
+  scope.setTag("millrace.error", fingerprint)
+  if (grouping === "millrace") scope.setFingerprint([fingerprint])
 }
 
 function describe(scope: SentryScope, job: RunningJob, withPayload: boolean): void {

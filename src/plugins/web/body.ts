@@ -9,7 +9,15 @@ const around = 262_144
  * @throws Refused.
  */
 export async function readBody(request: Request, maxPayload: number): Promise<unknown> {
-  const text = await readText(request, maxPayload + around)
+  return parsedBody(await bodyText(request, maxPayload))
+}
+
+/** The text of a body, counted while it arrives. @throws Refused. */
+export const bodyText = (request: Request, maxPayload: number): Promise<string> =>
+  readText(request, maxPayload + around)
+
+/** @throws Refused. */
+export function parsedBody(text: string): unknown {
   if (text.trim() === "") return undefined
   try {
     return JSON.parse(text, withoutPrototype)

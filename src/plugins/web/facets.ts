@@ -33,7 +33,20 @@ const most = 10_000
 
 export async function facets(call: Call): Promise<Facets & { readonly terms: unknown }> {
   const search = await readSearch(call, textParam(call.query, "q") ?? "")
-  return { ...(await counted(call.site, search)), terms: termsOf(search) }
+  const found = await counted(call.site, search)
+  const whole = search.query.terms.length === 0 && !call.scope
+  return { ...found, ...(whole ? await ofAll(call.site) : {}), terms: termsOf(search) }
+}
+
+/** Of all jobs the indexes tell more than the newest do. */
+async function ofAll(site: Site): Promise<Omit<Facets, "name" | "queue">> {
+  const { queues, finished } = await site.app.stats()
+  const state: Counts = {}
+  const all = [...Object.values(queues), finished].flatMap((counts) => Object.entries(counts))
+  for (const [name, { count, exact }] of all) add(state, name, count, !exact)
+  const parts = Object.values(state)
+  const value = parts.reduce((sum, part) => sum + part.value, 0)
+  return { total: { value, capped: parts.some((part) => part.capped) }, state }
 }
 
 /** How many match, as far as that takes a moment to count. */

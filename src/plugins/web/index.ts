@@ -35,10 +35,15 @@ export function web(given?: WebOptions): WebPlugin {
     migrations: webMigrations,
     tables: webTables,
     attach: (app) => void (handler = makeHandler(app.client as Millrace, options)),
-    async onStart(ctx) {
-      made().site.onWorker(ctx)
+    onStart: (ctx) => made().site.onWorker(ctx),
+    async run(ctx) {
       if (!listens) return
-      server = await listen(made(), host, port)
+      // Of several workers on a machine one has the port; the others wait, and one of them takes over.
+      for (let said = false; !(server = await listenUnlessTaken(made(), host, port)); said = true) {
+        if (!said)
+          ctx.log.info(`the dashboard's port ${port} is taken, maybe by another worker; trying again every 5 s`)
+        if (!(await ctx.sleep("5s"))) return
+      }
       announce(ctx, made(), server.url)
     },
     async onStop() {
@@ -54,6 +59,14 @@ export function web(given?: WebOptions): WebPlugin {
       return server?.url
     },
   }
+}
+
+/** Undefined: somebody else listens there. */
+async function listenUnlessTaken(handler: Handler, host: string, port: number): Promise<Listening | undefined> {
+  return listen(handler, host, port).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") return undefined
+    throw error
+  })
 }
 
 function announce(ctx: PluginContext, { login }: Handler, url: string): void {

@@ -55,7 +55,7 @@ export class Operations {
   readonly #app: Millrace
   readonly #context: Context
   readonly #options: ParsedHandler
-  readonly #closing = new AbortController()
+  #closing = new AbortController()
   readonly #running = new Set<Promise<void>>()
 
   constructor(app: Millrace, context: Context, options: ParsedHandler) {
@@ -95,6 +95,7 @@ export class Operations {
   async close(): Promise<void> {
     this.#closing.abort()
     await Promise.allSettled(this.#running)
+    this.#closing = new AbortController() // a plugin may be started again
   }
 
   #inBackground(id: string, run: (tally: Tally) => Promise<boolean>): void {

@@ -1,7 +1,8 @@
 import { matchPath } from "../../lib/path.ts"
+import { bodyText, parsedBody } from "./body.ts"
 import { forbidden } from "./problem.ts"
 import type { Permission } from "./permissions.ts"
-import type { Route } from "./route.ts"
+import type { Call, Route } from "./route.ts"
 import type { Site } from "./site.ts"
 
 /** The route of another plugin that a request names, below /plugins/NAME, as a route of ours: under the same rules and audit. */
@@ -23,9 +24,8 @@ export function pluginRoute(
         async handle(call) {
           // Plugins know nothing of what narrows a visitor; without a resolver that has been asked, nothing of theirs is for it.
           if (call.scope && !site.options.authorize) throw forbidden(route.permission)
-          if (route.method !== "GET") call.note({ after: site.redact.value(await copyOfBody(call.request)) })
-          const response = await route.handle(call.request, site.contextFor(plugin), params)
-          return withoutCache(response)
+          const request = route.method === "GET" ? call.request : await readWhole(call)
+          return withoutCache(await route.handle(request, site.contextFor(plugin), params))
         },
       }
       return { route: made, params }
@@ -34,14 +34,12 @@ export function pluginRoute(
   return undefined
 }
 
-/** What was asked for, for the audit; the plugin reads the body itself. */
-async function copyOfBody(request: Request): Promise<unknown> {
-  const text = await request.clone().text()
-  try {
-    return text === "" ? undefined : (JSON.parse(text) as unknown)
-  } catch {
-    return undefined
-  }
+/** A write with its body, counted while it was read; what it says stands in the audit. */
+async function readWhole({ request, site, note }: Call): Promise<Request> {
+  const text = await bodyText(request, site.context.maxPayload)
+  note({ after: site.redact.value(parsedBody(text)) })
+  const { url, method, headers } = request
+  return new Request(url, { method, headers, ...(text === "" ? {} : { body: text }) })
 }
 
 function withoutCache(response: Response): Response {

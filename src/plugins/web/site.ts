@@ -1,5 +1,6 @@
 import { context as contextOf, type Context } from "../../client/context.ts"
 import type { Millrace } from "../../client/millrace.ts"
+import type { JobRecord } from "../../model/job.ts"
 import { any, compare, type Rule } from "../../model/rule.ts"
 import { compileGlob } from "../../lib/glob.ts"
 import type { Plugin, PluginContext } from "../../model/plugin.ts"
@@ -74,6 +75,17 @@ export async function allowed(site: Site, access: Access): Promise<boolean> {
 /** @throws Refused. */
 export async function requireAllowed(site: Site, access: Access): Promise<void> {
   if (!(await allowed(site, access))) throw forbidden(access.permission)
+}
+
+/** Those of some jobs that the resolver lets a visitor see. */
+export async function readable(
+  site: Site,
+  visitor: Visitor,
+  jobs: readonly JobRecord[],
+): Promise<readonly JobRecord[]> {
+  if (!site.options.authorize) return jobs
+  const fine = await Promise.all(jobs.map((job) => allowed(site, { visitor, permission: "jobs:read", job })))
+  return jobs.filter((_, index) => fine[index])
 }
 
 export function maySeeQueue({ queues }: Visitor, queue: string): boolean {

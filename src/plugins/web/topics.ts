@@ -9,7 +9,7 @@ import { figures, overview, queueView, withoutCounts } from "./overview.ts"
 import { badRequest } from "./problem.ts"
 import type { Call } from "./route.ts"
 import { readSearch, searchPage } from "./search.ts"
-import { maySeeQueue } from "./site.ts"
+import { maySeeQueue, readable } from "./site.ts"
 
 /** What can be followed: `overview`, `queues`, `workers`, `events`, `job:ID`, `jobs:QUERY`, `operation:ID`. */
 
@@ -100,12 +100,8 @@ const jobTopic = ({ site, scope, known }: Call, id: string): Reading => ({
     const [row] = await findPage(db, names, { rule, limit: 1, before: undefined })
     if (!row) return undefined
     const job = recordOf(row)
-    if (
-      site.options.authorize &&
-      !(await site.options.authorize({ visitor: known.visitor, permission: "jobs:read", job }))
-    )
-      return undefined
-    return jobDetail(site.redact.job(job, known.visitor))
+    const [seen] = await readable(site, known.visitor, [job])
+    return seen && jobDetail(site.redact.job(seen, known.visitor))
   },
   wakes: (_, about) => about === id,
   every: 1_000,
@@ -118,7 +114,8 @@ async function jobsTopic(call: Call, text: string): Promise<Reading> {
   return {
     permission: "jobs:read",
     read: async () => {
-      const { jobs } = await searchPage(site, search, { limit: 50, cursor: undefined })
+      const page = await searchPage(site, search, { limit: 50, cursor: undefined })
+      const jobs = await readable(site, known.visitor, page.jobs)
       return Object.fromEntries(jobs.map((job) => [job.id, jobRow(site.redact.job(job, known.visitor))]))
     },
     wakes: search.scan ? () => false : anything,

@@ -21,6 +21,7 @@ export interface PgPool {
 export interface PgClient {
   query(config: object): Promise<{ rows: unknown[]; rowCount: number | null; command?: string }>
   on?(event: "error", listener: (error: Error) => void): unknown
+  readonly processID?: number | null
   release(error?: Error | boolean): void
 }
 
@@ -90,8 +91,16 @@ function make(pool: PgPool, listenConfig: object | undefined, options: PgOptions
   // Transactions last as long as somebody's code in them: two connections stay free for single statements, so that
   // outcomes and renewals never wait for a handler.
   const permits = new Semaphore(Math.max(1, (pool.options?.max ?? 10) - 2))
+  const probe = async <Row>(text: string): Promise<Rows<Row>> => {
+    const client = await checkOut(pool)
+    const backend = client.processID ?? undefined
+    const result = await bounded<Row>(client, timeout, text)
+    client.release()
+    return { ...result, backend }
+  }
   return {
     query,
+    probe,
     transaction: (run) => permits.with(() => transaction(pool, timeout, run)),
     listen: (channel, events) => listen(listenConfig, channel, events),
     close: () => pool.end(),

@@ -150,7 +150,7 @@ function tables({ schema: s }: Names): string[] {
  * keep one for ever), no nested loops over parameter arrays, one generic plan. Index scans over \`id = any(…)\` lock rows
  * in id order, which is the order everywhere.
  */
-const pinned = `set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+export const pinned = `set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
   set enable_nestloop = off set plan_cache_mode = force_generic_plan`
 
 function functions(names: Names): string[] {
@@ -185,11 +185,14 @@ function appendError({ schema: s }: Names): string {
 $$`
 }
 
-const kinds = `json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
+export const kinds = `json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
       timeout_ms integer, keep_s integer, keep_failed_s integer, delay_ms float8, run_at timestamptz,
       expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb)`
 
-const insertJobs = (s: string, tail: string): string => `insert into ${s}.jobs (id, state, queue, name, rank, run_at,
+export const insertJobs = (
+  s: string,
+  tail: string,
+): string => `insert into ${s}.jobs (id, state, queue, name, rank, run_at,
       max_attempts, timeout_ms, keep_s, keep_failed_s, expires_at, unique_key, meta, tags, options, payload)
     select r.id,
       (case when coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond') > now()
@@ -341,20 +344,31 @@ const settle = (s: string, detailed: boolean): string => `with ${
       array_agg(g.id) filter (where g.cancel is not null)
     into v_settled, v_settled_tokens, v_awaited, v_cancelled from gone g;`
 
-/** Takes up to v_left ready rows that match. */
-const claimRows = (s: string, which: string): string => `update ${s}.jobs j set state = 'running', token = p_token,
-            worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
+/** Claims the rows whose places (ctid) a query yields; it has locked them. */
+export const claimPlaces = (
+  s: string,
+  places: string,
+  at = "now()",
+): string => `update ${s}.jobs j set state = 'running', token = p_token,
+            worker = p_worker, started_at = greatest(${at}, j.ready_at), claims = j.claims + 1
           where j.queue = p_queue and j.ctid = any(array(
-            select r.ctid from ${s}.jobs r
-            where ${which}
-              and (p_except is null or r.name <> all(p_except))
-            order by r.rank, r.ready_at, r.id
-            limit v_left for update skip locked))
+            ${places}))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
             case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
               json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
                 'expired', j.expires_at < now())::text end`
+
+/** Takes up to v_left ready rows that match. */
+const claimRows = (s: string, which: string): string =>
+  claimPlaces(
+    s,
+    `select r.ctid from ${s}.jobs r
+            where ${which}
+              and (p_except is null or r.name <> all(p_except))
+            order by r.rank, r.ready_at, r.id
+            limit v_left for update skip locked`,
+  )
 
 /**
  * One round trip and one commit: settle what has finished, then claim what comes next.
@@ -373,8 +387,9 @@ const claimRows = (s: string, which: string): string => `update ${s}.jobs j set 
  * (rank, ready, id). `ready` is ready_at in seconds, exact to the microsecond. The row without an id is the summary, as
  * JSON in `rest`.
  */
-function cycle({ schema: s }: Names): string {
-  return `create function ${s}.cycle_1(p_worker uuid, p_worker_id text, p_queue text,
+export function cycle({ schema: s }: Names, limits = false): string {
+  const unkeyed = limits ? " and (r.options ->> 'key') is null" : ""
+  return `create or replace function ${s}.cycle_1(p_worker uuid, p_worker_id text, p_queue text,
   p_ids uuid[], p_runs uuid[], p_counts integer[], p_kept_ids uuid[], p_kept_tokens uuid[], p_details json,
   p_token uuid, p_limit integer, p_suspect boolean, p_except text[],
   p_floor_ranks integer[], p_floor_ready float8[], p_floor_ids uuid[])
@@ -390,7 +405,7 @@ declare
   v_left integer := p_limit; v_rows integer; v_segments integer := cardinality(p_floor_ranks);
   v_rank integer := -2147483648; v_ready timestamptz := '-infinity'; v_id uuid := '00000000-0000-0000-0000-000000000000';
   v_started timestamptz;
-  v_scan_ms float8 := 0;
+  v_scan_ms float8 := 0;${limits ? "\n  v_limits jsonb; v_failed bigint; v_total bigint; v_tripped boolean := false;" : ""}
 begin
   for i in 1..cardinality(p_runs) loop
     p_tokens := p_tokens || array_fill(p_runs[i], array[p_counts[i]]);
@@ -434,15 +449,15 @@ begin
       except select * from unnest(v_settled, v_settled_tokens)) u;
   end if;
 
-  if p_limit > 0 then
+  ${limits ? countOutcomes(s) : ""}if p_limit > 0 then
     select q.paused_at is not null and (q.resume_at is null or q.resume_at > now()), q.revision
     into v_paused, v_revision from ${s}.queues q where q.name = p_queue;
     select w.expires_at > now() into v_alive from ${s}.workers w where w.incarnation = p_worker;
-    if v_alive and not v_paused then
+    ${limits ? limitedClaim(s) : ""}if v_alive and not v_paused then
       v_started := clock_timestamp();
       if p_suspect then
         v_left := 1;
-        return query ${claimRows(s, "r.queue = p_queue and r.state = 'pending' and r.crashes >= 2")};
+        return query ${claimRows(s, `r.queue = p_queue and r.state = 'pending' and r.crashes >= 2${unkeyed}`)};
         get diagnostics v_rows = row_count;
         v_left := p_limit - v_rows;
       end if;
@@ -453,7 +468,7 @@ begin
         end if;
         return query ${claimRows(
           s,
-          `r.queue = p_queue and r.state = 'pending' and r.crashes < 2
+          `r.queue = p_queue and r.state = 'pending' and r.crashes < 2${unkeyed}
               and (r.rank, r.ready_at, r.id) > (v_rank, v_ready, v_id)
               and r.rank <= case when i < v_segments then p_floor_ranks[i + 1] - 1 else 2147483647 end`,
         )};
@@ -468,10 +483,36 @@ begin
   return query select null::uuid, null::text, null::integer, null::integer, null::integer, null::bigint, null::integer,
     null::integer, null::float8, null::text,
     json_build_object('stale', v_stale, 'awaited', v_awaited, 'cancelled', v_cancelled, 'alive', v_alive,
-      'paused', v_paused, 'revision', v_revision, 'scanMs', v_scan_ms)::text;
+      'paused', v_paused, 'revision', v_revision, 'scanMs', v_scan_ms${limits ? ", 'tripped', v_tripped" : ""})::text;
 end
 $$`
 }
+
+/** A queue with a circuit breaker counts how its attempts end. */
+const countOutcomes = (s: string): string => `if cardinality(v_settled) > 0 then
+    select q.limits into v_limits from ${s}.queues q where q.name = p_queue;
+    if v_limits ? 'breaker' then
+      select count(*) filter (where o.charge = 1 and o.error is not null),
+        cardinality(v_settled) - count(*) filter (where o.charge = 0)
+      into v_failed, v_total
+      from json_to_recordset(coalesce(p_details, '[]')) as o(id uuid, charge integer, error jsonb)
+      where o.id = any(v_settled);
+      if v_total > 0 then
+        v_tripped := ${s}.count_outcomes_1(p_queue, v_total::integer, v_failed::integer, v_limits -> 'breaker');
+      end if;
+    end if;
+  end if;
+
+  `
+
+/** A queue with limits, or with keyed jobs, has a claim of its own; the last of its rows is what it has to say. */
+const limitedClaim = (s: string): string => `select q.limits into v_limits from ${s}.queues q where q.name = p_queue;
+    if v_alive and not v_paused and (v_limits is not null
+        or exists (select 1 from ${s}.limit_arrivals a where a.queue = p_queue)
+        or exists (select 1 from ${s}.limit_keys k where k.queue = p_queue)) then
+      return query select * from ${s}.claim_limited_1(p_worker, p_queue, p_token, p_limit, p_suspect, p_except,
+        coalesce(v_limits, '{}'));
+    els`
 
 /** Due jobs become ready, a batch at a time; safe on any number of workers at once. Tells when the next one is due. */
 function promote({ schema: s }: Names): string {

@@ -177,7 +177,7 @@ function connect(at: string, path: string, headers: Record<string, string>) {
   const socket = new WebSocket(`ws://${at}/api/v1/${path}`, { headers })
   onTestFinished(() => socket.terminate())
   const messages: Event[] = []
-  socket.on("message", (data) => messages.push(JSON.parse(String(data as Buffer)) as Event))
+  socket.on("message", (data) => messages.push(JSON.parse((data as Buffer).toString("utf8")) as Event))
   const opened = new Promise<number>((resolve) => {
     socket.on("open", () => resolve(101))
     socket.on("unexpected-response", (_, response) => resolve(response.statusCode!))

@@ -11,6 +11,7 @@ async function events(call: Call): Promise<Response> {
   const topics = await topicsOf(call)
   const missing = await mayFollow(site, known, topics)
   if (missing !== undefined) throw forbidden(missing)
+  if (request.method === "HEAD") return new Response(null, { headers })
   const last = request.headers.get("last-event-id") ?? call.query.get("lastEventId") ?? undefined
   const encoder = new TextEncoder()
   let following: Following | undefined
@@ -48,13 +49,13 @@ async function events(call: Call): Promise<Response> {
     },
     new ByteLengthQueuingStrategy({ highWaterMark: 65_536 }),
   )
-  return new Response(body, {
-    headers: {
-      "content-type": "text/event-stream; charset=utf-8",
-      "cache-control": "no-store, no-transform",
-      "x-accel-buffering": "no",
-    },
-  })
+  return new Response(body, { headers })
+}
+
+const headers = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-store, no-transform",
+  "x-accel-buffering": "no",
 }
 
 export const eventRoutes: readonly Route[] = [

@@ -9,6 +9,7 @@ import { restored } from "../redact.ts"
 import { reply, type Call, type Route } from "../route.ts"
 import { readSearch, searchPage, termsOf } from "../search.ts"
 import { facets } from "../facets.ts"
+import { readable } from "../site.ts"
 import { suggest } from "../suggest.ts"
 
 /** The job of a request, as far as the visitor may see it. @throws Refused: what one may not see does not exist. */
@@ -42,8 +43,9 @@ async function list(call: Call): Promise<unknown> {
   const search = await readSearch(call, textParam(query, "q") ?? "")
   const limit = intParam(query, "limit", 50, 1, 200)
   const page = await searchPage(site, search, { limit, cursor: textParam(query, "cursor") })
+  const jobs = await readable(site, call.known.visitor, page.jobs)
   return {
-    jobs: page.jobs.map((job) => jobRow(shown(call, job))),
+    jobs: jobs.map((job) => jobRow(shown(call, job))),
     cursor: page.cursor,
     bounded: page.bounded,
     terms: termsOf(search),
