@@ -16,6 +16,7 @@ export default defineConfig({
     cssTarget: "chrome111",
     reportCompressedSize: false,
     rolldownOptions: {
+      checks: { pluginTimings: false },
       // TanStack marks its files for servers that render; nothing here does.
       onwarn: (warning, warn) => (warning.code === "MODULE_LEVEL_DIRECTIVE" ? undefined : warn(warning)),
     },

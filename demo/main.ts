@@ -10,6 +10,7 @@ import { startCrew } from "./crew.ts"
 import { openDashboard } from "./dashboard.ts"
 import { openDatabase, type Database } from "./database.ts"
 import { announceFolder, fact, runFolder, type Stage } from "./folder-run.ts"
+import { demoPlugins } from "./plugins.ts"
 import { codeOf, Interrupted, messageOf, Problem } from "./problem.ts"
 import { openScreen, type Screen } from "./screen.ts"
 import { stay } from "./stay.ts"
@@ -52,7 +53,8 @@ async function demo({ folder: given, once }: Command, screen: Screen, stop: Abor
   const found = await announceFolder(screen, folder, stop.signal)
   await using database = await openDatabase()
   screen.line(fact("server", describeServer(database)))
-  await using app = new Millrace({ pool: database.pool, logger: loggerOn(screen) })
+  const plugins = demoPlugins()
+  await using app = new Millrace({ pool: database.pool, logger: loggerOn(screen), plugins: plugins.all })
   await app.migrate()
   await using crew = await startCrew(2, database.url, database.pool, {
     say: (text) => screen.line(`  ${screen.paint.yellow(text)}`),
@@ -66,7 +68,7 @@ async function demo({ folder: given, once }: Command, screen: Screen, stop: Abor
   if (once) return same
   await using dashboard = await openDashboard(app)
   const over = new AbortController()
-  const customers = traffic(app, AbortSignal.any([stop.signal, over.signal]))
+  const customers = traffic(app, plugins, AbortSignal.any([stop.signal, over.signal]))
   try {
     await stay(stage, { url: database.url, dashboard: dashboard.url, members: crew.members })
   } finally {

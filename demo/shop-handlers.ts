@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { setTimeout as sleep } from "node:timers/promises"
 import { cancel, discard } from "millrace"
+import { dailyReport, warehouse, welcome } from "./shop-flows.ts"
 import { callWebhook, chargeCard, importFeed, resizeImage, sendMail } from "./shop-jobs.ts"
 
 const about = (ms: number): number => ms * (0.5 + Math.random())
@@ -20,6 +21,17 @@ function connectionReset(host: string): Error {
 }
 
 export const shopHandlers = [
+  warehouse.handler(async (_, job) => {
+    const ms = about(1_600)
+    await sleep(ms, undefined, { signal: job.signal })
+    if (sometimes(0.06)) throw new Error("the conveyor has stopped")
+    return { seconds: ms / 1_000 }
+  }),
+
+  dailyReport.handler(async (_, job) => sleep(about(800), undefined, { signal: job.signal })),
+
+  welcome,
+
   sendMail.handler(async ({ template, customer }, job) => {
     await sleep(about(120), undefined, { signal: job.signal })
     if (!customer.email.includes("@")) return discard(new SmtpError(`550 mailbox ${customer.email} does not exist`))

@@ -54,5 +54,6 @@ export const shopQueues: readonly QueueOptions[] = [
   { name: "media", concurrency: 3 },
   { name: "imports", concurrency: 1 },
   { name: "webhooks", concurrency: 4 },
+  { name: "warehouse", concurrency: 4 },
   { name: "labels", concurrency: 1, tags: ["has=printer"] },
 ]

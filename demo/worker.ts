@@ -4,6 +4,7 @@ import { Millrace, type Logger } from "millrace"
 import { Worker } from "millrace/worker"
 import { measure, queue } from "./jobs.ts"
 import { measureFile } from "./measure.ts"
+import { demoPlugins } from "./plugins.ts"
 import { messageOf } from "./problem.ts"
 import { shopHandlers } from "./shop-handlers.ts"
 import { shopQueues } from "./shop-jobs.ts"
@@ -15,6 +16,7 @@ const logger: Logger = { debug() {}, info() {}, warn() {}, error: say } // a job
 const app = new Millrace({
   dsn: process.env.DEMO_DATABASE_URL ?? "",
   queues: [queue, ...shopQueues],
+  plugins: demoPlugins().all,
   maxConnections: 4,
   logger,
 })

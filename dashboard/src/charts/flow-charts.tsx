@@ -83,7 +83,7 @@ export function FlowCharts({ queue, name, worker }: FlowProps) {
   return (
     <Await of={data}>
       {(metrics) => (
-        <div className="charts">
+        <div className="charts flow">
           <Card title="What ended" actions={<SpanPicker />}>
             <StackedBars
               label="What ended"
@@ -91,7 +91,14 @@ export function FlowCharts({ queue, name, worker }: FlowProps) {
               onPick={(at, index) => pick(new Date(at), new Date(metrics.steps[index + 1] ?? metrics.now))}
             />
           </Card>
-          <Suspense fallback={<div className="card chart-space" />}>
+          <Suspense
+            fallback={
+              <>
+                <div className="card chart-space" />
+                <div className="card chart-space" />
+              </>
+            }
+          >
             <Card>
               <Lines
                 label="Waited"

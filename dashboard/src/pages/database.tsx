@@ -138,7 +138,7 @@ function Checks({ health }: { health: DatabaseHealth }) {
   return (
     <div className="figures-row">
       {checksOf(health).map(({ title, fine, value, text }) => (
-        <div key={title} className="figure-card plain">
+        <div key={title} className="figure-card fixed-card">
           <span className="row tight meta">
             <WordBadge word={fine ? "ok" : "failed"} />
           </span>
