@@ -13,12 +13,16 @@ if (!base || !executablePath) {
 }
 
 /** @param {string} q */
-const find = async (q) =>
-  (await (await fetch(new URL(`api/v1/jobs?q=${encodeURIComponent(q)}&limit=1`, base))).json()).jobs[0]?.id
+const find = async (q) => {
+  const response = await fetch(new URL(`api/v1/jobs?q=${encodeURIComponent(q)}&limit=1`, base))
+  const { jobs } = /** @type {{ jobs: { id: string }[] }} */ (await response.json())
+  return jobs[0]?.id
+}
 /** @param {string} path @param {string} list */
 const firstOf = async (path, list) => {
   const response = await fetch(new URL(`api/v1/plugins/${path}`, base))
-  return response.ok ? (await response.json())[list]?.[0]?.id : undefined
+  const found = /** @type {Record<string, { id: string }[]>} */ (response.ok ? await response.json() : {})
+  return found[list]?.[0]?.id
 }
 
 const failed = await find("state:failed")
