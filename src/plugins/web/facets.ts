@@ -73,14 +73,17 @@ async function counted({ context: { db, names }, options }: Site, { rule, scan }
         const newest = await tx.query<GroupRow & { seen: number }>(
           `with seen as materialized (
              select j.state, j.queue, j.name, (${compiled.sql}) is true as hit from ${table} j order by j.id desc limit $1)
-           select state::text, queue, name, count(*)::integer as count, (select count(*) from seen)::integer as seen
-           from seen where hit and $2::integer > 0 group by 1, 2, 3`,
+           select g.*, s.seen from (select count(*)::integer as seen from seen) s left join (
+             select state::text, queue, name, count(*)::integer as count from seen where hit and $2::integer > 0
+             group by 1, 2, 3) g on true`,
           [looks, most, ...compiled.values],
         )
-        const hits = newest.rows.reduce((sum, row) => sum + row.count, 0)
-        const whole = newest.rows.length > 0 ? newest.rows[0]!.seen < looks : undefined
-        if (whole === true) found.push({ rows: newest.rows, capped: false })
-        else if (scan || hits >= looks / 10) found.push({ rows: newest.rows, capped: true })
+        // Where nothing matches, one row still says how many were looked at.
+        const rows = newest.rows.filter((row) => row.state !== null)
+        const hits = rows.reduce((sum, row) => sum + row.count, 0)
+        const whole = newest.rows[0]!.seen < looks
+        if (whole) found.push({ rows, capped: false })
+        else if (scan || hits >= looks / 10) found.push({ rows, capped: true })
         else {
           const all = await tx.query<GroupRow>(
             `select state::text, queue, name, count(*)::integer as count from (

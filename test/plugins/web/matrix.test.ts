@@ -124,5 +124,5 @@ test("routes of plugins are served under their own permission, with the context 
   expect(entries).toMatchObject([
     { action: "POST /plugins/other/things", after: { a: 1, password: "[redacted]" }, status: 201 },
   ])
-  expect((await ask("GET", "/meta")).body.capabilities).toEqual(["other"])
+  expect((await ask("GET", "/meta")).body.capabilities).toContain("other")
 })
