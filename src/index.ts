@@ -69,11 +69,11 @@ export type {
   FlowSummary,
   ResumeOptions,
   SignalOptions,
-  StepOptions,
+  StepOptions as FlowStepOptions,
   StepRetry,
-  StepRun,
+  StepRun as FlowStepRun,
   Stored,
-  WaitForOptions,
+  WaitForOptions as FlowWaitForOptions,
 } from "./plugins/flow/index.ts"
 export { condition } from "./plugins/workflow/conditions.ts"
 export type { Builder, JobStep, MapStep, Step, Workflow } from "./plugins/workflow/definition.ts"

@@ -72,6 +72,8 @@ const expected: Record<string, string> = {
     "      smtp ada@example.com  ",
     "    run mail  (again)",
     "      smtp ada@example.com  ",
+    "",
+  ].join("\n"),
   dashboard: [
     '{"to":"Grace"}',
     '{"to":"Ada","password":"[redacted]"}',

@@ -6,12 +6,17 @@ export function terms({ evidence }: Case): Violation[] {
   return [...inEffect(evidence.ledger.ticks), ...inBelief(evidence.entries)]
 }
 
-/** Once a term has acted, no earlier one does. */
+/** Once a term has acted, no earlier one does; and a term is one worker's. */
 function inEffect(ticks: Case["evidence"]["ledger"]["ticks"]): Violation[] {
   const found: Violation[] = []
   const over = new Set<string>()
+  const owners = new Map<string, string>()
   let present: string | undefined
   for (const { term, worker, n } of ticks) {
+    const owner = owners.get(term) ?? worker
+    owners.set(term, owner)
+    if (owner !== worker)
+      found.push({ rule: "term", text: `${worker} acted (${n}) in term ${term}, which was ${owner}'s` })
     if (term === present) continue
     if (over.has(term)) found.push({ rule: "term", text: `${worker} acted (${n}) in term ${term}, which was over` })
     if (present !== undefined) over.add(present)

@@ -76,7 +76,6 @@ export const errorCodes = {
   MILLRACE_ROLLED_BACK: "An error inside a transaction was swallowed, so it was rolled back.",
   MILLRACE_SHUTDOWN: "The worker is stopping.",
   MILLRACE_STEP_FAILED: "A step of a flow failed at its last attempt.",
-  MILLRACE_TIMEOUT: "A job's time limit, or the time that a caller would wait, is over.",
   MILLRACE_UNKNOWN_ALERT: "There is no alert, or no alert rule, of this name.",
   MILLRACE_UNKNOWN_ERROR: "There is no group of errors with this fingerprint, or it was forgotten.",
   MILLRACE_STILL_RUNNING: "An operation still runs.",

@@ -251,6 +251,12 @@ test("an act of a leader after another has acted is a violation", () => {
   expect(rules(tale)).toEqual(["term"])
 })
 
+test("two workers that act in one term are a violation", () => {
+  const tale = new Tale()
+  for (const n of [1, 2]) tale.ticks.push({ n, term: "a", worker: `w${n}` })
+  expect(rules(tale)).toEqual(["term"])
+})
+
 test("a worker that believes to lead after another has begun to is a violation", () => {
   const tale = new Tale().note("w0.1", { t: "lead", term: "a" }).pass(1).note("w1.1", { t: "lead", term: "b" })
   expect(rules(tale)).toEqual([])

@@ -311,3 +311,57 @@ test("hooks that throw what cannot be made text of are skipped as well", async (
   expect(await worker.stop()).toBe(true)
   expect(await pushed.get()).toMatchObject({ state: "succeeded", result: "fine" })
 })
+
+// ---- pushes, claims, and handlers of plugins ------------------------------------------------------------------------
+
+test("aroundPush wraps each call once, whatever a plugin does around it, and what the push throws goes through", async () => {
+  const seen: string[] = []
+  const wrapping = (name: string, before?: () => void, after?: () => void): Plugin => ({
+    name,
+    async aroundPush({ name: job, queue, many }, next) {
+      before?.()
+      const ids = await next()
+      seen.push(`${name} ${job} ${queue} ${many} ${ids.length}`)
+      after?.()
+      return [...ids, "of no interest"]
+    },
+  })
+  const broken = () => raise(new Error("broken"))
+  const plugins = [wrapping("early", broken), wrapping("late", undefined, broken), wrapping("fine")]
+  const wrapped = await own.app({ logger: log, plugins, maxPayload: 100 })
+  const job = defineJob<string>({ name: "wrapped" })
+  const one = await wrapped.push(job, "x", { delay: "1h" })
+  const many = await wrapped.pushMany(job, ["a", "b"], { queue: "side", delay: "1h" })
+  expect(seen).toEqual([
+    "fine wrapped default false 1",
+    "late wrapped default false 1",
+    "fine wrapped side true 2",
+    "late wrapped side true 2",
+  ])
+  const stored = await own.pool.query("select id from millrace.jobs where name = 'wrapped'")
+  expect(new Set(stored.rows.map(({ id }: { id: string }) => id))).toEqual(new Set([one, ...many].map(({ id }) => id)))
+  expect(skipped("early", "aroundPush")).toHaveLength(2)
+  expect(skipped("late", "aroundPush")).toHaveLength(2)
+  await expect(wrapped.push(job, "x".repeat(200))).rejects.toMatchObject({ code: "MILLRACE_PAYLOAD_TOO_LARGE" })
+  expect(skipped("fine", "aroundPush")).toEqual([])
+})
+
+test("a plugin is told what was claimed, with what an attempt failed, and brings handlers of its own", async () => {
+  const job = defineJob<string>({ name: "brought", queue: "brought", maxAttempts: 1 })
+  const taken: string[] = []
+  const errors: unknown[] = []
+  const plugin: Plugin = {
+    name: "bringing",
+    handlers: [job.handler(() => raise(Object.assign(new RangeError("no"), { code: "E_NO" })))],
+    claimed({ queue, jobs, took }) {
+      taken.push(...jobs.map(({ id }) => `${queue} ${id} ${took >= 0}`))
+    },
+    saved: (batch) => void errors.push(...batch.map(({ error }) => error)),
+  }
+  await using _worker = await own.worker(app, { plugins: [plugin] })
+  const pushed = await app.push(job, "x")
+  expect(await ended(app, pushed)).toMatchObject({ state: "failed" })
+  expect(taken).toEqual([`brought ${pushed.id} true`])
+  await until(() => errors.length === 1, "saved is told")
+  expect(errors).toMatchObject([{ name: "RangeError", message: "no", code: "E_NO", attempt: 1 }])
+})

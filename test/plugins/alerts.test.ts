@@ -237,18 +237,21 @@ test("a backlog is told by the age of its oldest ready job, whatever its priorit
   const { app, addWorker, sql, channel, fired } = await rulesThatFire([
     { name: "late", kind: "backlog", above: "10m", queues: ["slow*"] },
   ])
-  for (const name of ["slow-a", "slow-b", "slow-c", "slow-due", "other"]) await app.declareQueue({ name, tags: [] })
+  for (const name of ["slow-a", "slow-b", "slow-c", "slow-due", "slow-key", "other"])
+    await app.declareQueue({ name, tags: [] })
   await app.pushMany(work, ["x", "y"], { queue: "slow-a", priority: 5 })
   const [old] = await app.pushMany(work, ["z"], { queue: "slow-a", priority: -5 })
   for (const queue of ["slow-b", "slow-c", "other"]) await app.push(work, "x", { queue })
   const due = await app.push(work, "x", { queue: "slow-due", delay: "1h" })
+  const keyed = await app.push(work, "x", { queue: "slow-key", limitKey: "customer-1" })
   await sql("update $schema.jobs set ready_at = now() - interval '11 minutes' where id = $1 or queue in ('slow-c', 'other')", [old!.id]) // prettier-ignore
   await sql("update $schema.jobs set run_at = now() - interval '12 minutes' where id = $1", [due.id])
+  await sql("update $schema.jobs set ready_at = now() - interval '13 minutes' where id = $1", [keyed.id])
   await app.pauseQueue("slow-c")
   await addWorker({ handlers })
-  await fired(2)
-  expect(channel.lines().toSorted()).toEqual(["firing late slow-a", "firing late slow-due"])
-  expect(channel.told[0]!.event.text).toMatch(/^The oldest ready job of the queue "slow-\w+" has waited for 1[12] m/)
+  await fired(3)
+  expect(channel.lines().toSorted()).toEqual(["firing late slow-a", "firing late slow-due", "firing late slow-key"])
+  expect(channel.told[0]!.event.text).toMatch(/^The oldest ready job of the queue "slow-\w+" has waited for 1[123] m/)
   expect(channel.told.find(({ event }) => event.subject === "slow-a")!.event.value).toBeGreaterThanOrEqual(660_000)
 })
 

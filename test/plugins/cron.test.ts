@@ -327,6 +327,17 @@ test("a job whose unique key is taken is a duplicate of the one that holds it", 
   expect(await schedules.ticks("keyed")).toMatchObject([{ outcome: "duplicate", job: job.id }])
 })
 
+test("a key that outlives its job's end keeps ticks of its period from pushing another", async () => {
+  const { app, schedules, addWorker } = await withCron()
+  const key = { key: "once a day", period: "1d" } as const
+  await addWorker({ handlers: [beat.handler(() => {})] })
+  await schedules.schedule(beat, undefined, { key: "beat", every: "1h", push: { uniqueKey: key } })
+  const first = await schedules.runNow("beat")
+  await app.wait([app.job(first)], { timeout: "20s" })
+  expect(await schedules.runNow("beat")).toBe(first)
+  expect((await schedules.ticks("beat")).map(({ outcome }) => outcome)).toEqual(["duplicate", "pushed"])
+})
+
 const make = (options: object) => () => defineSchedule(report, { day: "x" }, { key: "k", ...options })
 
 test.each([

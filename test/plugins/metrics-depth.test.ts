@@ -12,6 +12,11 @@ const insert = `insert into $schema.jobs (id, name, queue, state, ready_at, run_
   select gen_random_uuid(), 'work', $1, $2::$schema.job_state, now() - $3::float8 * interval '1 second', now() + interval '1 hour',
     n % 7, $4 from generate_series(1, $5::integer) n`
 
+/** The same with limit keys, which stand in an index of their own. */
+const keyed = insert
+  .replace("crashes)", "crashes, options)")
+  .replace("$4 from", "$4, jsonb_build_object('key', (n % 7)::text) from")
+
 test("jobs are counted exactly up to 10,000 per queue and state, and the oldest is found among all priorities", async () => {
   const { sql, app } = await startApp({ worker: false, app: { plugins: [metrics()] } })
   for (const [queue, state, age, crashes, count] of [
@@ -24,6 +29,7 @@ test("jobs are counted exactly up to 10,000 per queue and state, and the oldest 
     ["b", "retrying", 0, 0, 3],
   ] as const)
     await sql(insert, [queue, state, age, crashes, count])
+  await sql(`update $schema.jobs set options = '{"key": "k"}' where queue = 'a' and state = 'pending' and rank = 3`)
   await sql(`update $schema.jobs set ready_at = now() - interval '1000 seconds' where id = (
     select id from $schema.jobs where queue = 'b' and rank = 6 limit 1)`)
   await app.declareQueue({ name: "b", tags: [] })
@@ -59,7 +65,10 @@ test("counting reads no more of a full table than of one with as many as it coun
     return Plan["Shared Hit Blocks"]! + Plan["Shared Read Blocks"]!
   }
   const fill = async (count: number) => {
-    for (const state of ["pending", "scheduled", "retrying", "blocked"]) await sql(insert, ["a", state, 5, 0, count])
+    for (const state of ["pending", "scheduled", "retrying", "blocked"]) {
+      await sql(insert, ["a", state, 5, 0, count])
+      await sql(keyed, ["a", state, 5, 0, count])
+    }
   }
   await fill(500)
   await pages() // plans are made

@@ -181,6 +181,17 @@ test("a unique key made by SQL pushes one job for as long as it is unfinished", 
   expect(await payloads()).toEqual([{ id: 1 }, { id: 2 }, { id: 3 }])
 })
 
+test("a definition whose limit key is code needs one that is none", async () => {
+  const limited = defineJob<{ id: number }>({ name: "limited", limitKey: ({ id }) => id })
+  const { pushes, users, sql, payloads } = await withUsers()
+  expect((await rejection(pushes.on(users, ["insert"], limited, { payload: ["id"] }))).message).toMatch(
+    /push: \{ limitKey/,
+  )
+  await pushes.on(users, ["insert"], limited, { payload: ["id"], push: { limitKey: "imports" } })
+  await sql(`insert into ${users} values (1)`)
+  expect(await payloads()).toEqual([{ id: 1 }])
+})
+
 test("a row whose key is null pushes a job without one", async () => {
   const { on, sql, users, payloads } = await withUsers()
   await on(["insert"], { payload: ["id"], uniqueKey: "new.email" })

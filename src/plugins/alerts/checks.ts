@@ -45,13 +45,21 @@ async function custom({ name, check, timeout }: RuleOf<"custom">, ctx: PluginCon
 
 const open = (queue: string) => `(${queue}.paused_at is null or ${queue}.resume_at <= now())`
 
+/** The conditions of the indexes of waiting jobs. */
+const ready = "j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null"
+const suspect = "j.state = 'pending' and j.crashes >= 2 and (j.options ->> 'key') is null"
+const keyed = "j.state = 'pending' and (j.options ->> 'key') is not null"
+const due = "j.state in ('scheduled', 'retrying')"
+
+/** So many jobs with keys are looked at in each queue: their index is by key, not by age. */
+const mostKeyed = 10_000
+
 /**
  * The oldest ready job of each queue. The index of ready jobs begins with queue and rank: a step per rank in use, and the
  * first entry of each. What is due and was not made ready (nobody runs the queue) counts as well.
  */
 async function backlog(rule: RuleOf<"backlog">, { db, names }: PluginContext): Promise<Problem[]> {
   const jobs = names.of("jobs")
-  const ready = "j.state = 'pending' and j.crashes < 2"
   const { rows } = await db.query<{ queue: string; ms: number }>(
     `with recursive queues as (select q.name from ${names.of("queues")} q where ${open("q")}),
      ranks(queue, rank) as (
@@ -63,11 +71,12 @@ async function backlog(rule: RuleOf<"backlog">, { db, names }: PluginContext): P
        select r.queue, (select j.ready_at from ${jobs} j where j.queue = r.queue and j.rank = r.rank and ${ready}
          order by j.ready_at limit 1) from ranks r where r.rank is not null
        union all
-       select q.name, (select min(j.ready_at) from ${jobs} j where j.queue = q.name and j.state = 'pending' and j.crashes >= 2)
-         from queues q
+       select q.name, (select min(j.ready_at) from ${jobs} j where j.queue = q.name and ${suspect}) from queues q
        union all
-       select q.name, (select j.run_at from ${jobs} j where j.queue = q.name and j.state in ('scheduled', 'retrying')
-         order by j.run_at limit 1) from queues q)
+       select q.name, (select min(k.ready_at) from (
+         select j.ready_at from ${jobs} j where j.queue = q.name and ${keyed} limit ${mostKeyed}) k) from queues q
+       union all
+       select q.name, (select j.run_at from ${jobs} j where j.queue = q.name and ${due} order by j.run_at limit 1) from queues q)
      select queue, (extract(epoch from now() - min(at)) * 1000)::float8 as ms from oldest
      where at <= now() group by queue`,
   )
@@ -107,12 +116,14 @@ async function failures(rule: RuleOf<"failures">, { db, names }: PluginContext):
 
 /** Queues that no live worker runs, declared or not. */
 async function noWorker(rule: RuleOf<"no-worker">, { db, names }: PluginContext): Promise<Problem[]> {
+  const jobs = names.of("jobs")
+  // Not `exists`: the planner may answer that for all queues at once, by reading every job.
   const { rows } = await db.query<{ queue: string; waits: boolean }>(
-    `select q.name as queue,
-       exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state = 'pending' and j.crashes < 2)
-       or exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state = 'pending' and j.crashes >= 2)
-       or exists (select 1 from ${names.of("jobs")} j where j.queue = q.name and j.state in ('scheduled', 'retrying')
-         and j.run_at <= now()) as waits
+    `select q.name as queue, coalesce(
+       (select true from ${jobs} j where j.queue = q.name and ${ready} order by j.rank limit 1),
+       (select true from ${jobs} j where j.queue = q.name and ${suspect} order by j.rank limit 1),
+       (select true from ${jobs} j where j.queue = q.name and ${keyed} order by j.options ->> 'key' limit 1),
+       (select j.run_at <= now() from ${jobs} j where j.queue = q.name and ${due} order by j.run_at limit 1), false) as waits
      from ${names.of("queues")} q
      where ${open("q")} and not exists (
        select 1 from ${names.of("workers")} w where w.expires_at > now() and q.name = any(w.queues))`,

@@ -85,11 +85,18 @@ declare
   v_kind jsonb := p_kind || jsonb_build_object('n', 0, 'meta', coalesce(p_kind -> 'meta', '{}') || p_meta);
   v_payload json := json_build_array(coalesce(p_payload, 'null'));
   v_held uuid;
+  -- Keys that outlive their job or begin anew (periods, throttles, debounces) live in a table of their own.
+  v_special boolean := v_kind ? 'conflict' or v_kind #> '{options,unique}' is not null;
 begin
-  if v_kind ? 'unique_key' then
+  if v_special or v_kind ? 'unique_key' then
     for round in 1..20 loop
-      select u.existing into v_held
-      from ${s}.push_unique_1(array[p_job], array[0], v_payload, json_build_array(v_kind), round > 1) u;
+      if v_special then
+        select u.existing into v_held
+        from ${s}.push_unique_2(array[p_job], array[0], v_payload, json_build_array(v_kind), round > 1) u;
+      else
+        select u.existing into v_held
+        from ${s}.push_unique_1(array[p_job], array[0], v_payload, json_build_array(v_kind), round > 1) u;
+      end if;
       exit when v_held is not null;
     end loop;
     if v_held is null then raise exception 'the unique key is held by a job that cannot be seen'; end if;

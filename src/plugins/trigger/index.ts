@@ -200,11 +200,16 @@ function nameFor({ name }: Relation, definition: AnyDefinition): string {
 
 /** What a push with these options sends, without the payload and the key that only rows have. */
 function kindOf({ config }: AppContext, definition: AnyDefinition, { push, spec, unkeyed }: Wanted): string {
-  if (definition?.defaults?.uniqueKey && spec.uniqueKey === undefined && !unkeyed) {
+  const { uniqueKey, debounce, throttle, limitKey } = definition?.defaults ?? {}
+  if ((uniqueKey ?? debounce ?? throttle) && spec.uniqueKey === undefined && !unkeyed) {
     const text = `triggers.on: the unique key of "${definition.name}" is made by code that SQL cannot run. Give it as SQL, as in { uniqueKey: "'user ' || new.id" }, or uniqueKey: null for none.`
     throw badTrigger(text)
   }
-  for (const not of ["tx", "id", "runAt", "uniqueKey", "wake"]) {
+  if (limitKey !== undefined && push?.limitKey === undefined) {
+    const text = `triggers.on: the limit key of "${definition.name}" is made by code that SQL cannot run. Give one for all its jobs, as in { push: { limitKey: "imports" } }.`
+    throw badTrigger(text)
+  }
+  for (const not of ["tx", "id", "runAt", "uniqueKey", "debounce", "throttle", "wake"]) {
     if (push && not in push)
       throw failure(
         "MILLRACE_BAD_OPTION",
@@ -214,11 +219,20 @@ function kindOf({ config }: AppContext, definition: AnyDefinition, { push, spec,
   const bare = definition?.defaults && {
     ...definition,
     payloadSchema: undefined,
-    defaults: { ...definition.defaults, uniqueKey: undefined },
+    defaults: withoutKeys(definition),
   }
   const job = preparePush(bare, push, config)(null)
   return (job as Awaited<typeof job>).kind
 }
+
+/** What is made of a payload by code: a trigger has none to give it. */
+const withoutKeys = ({ defaults }: AnyDefinition): AnyDefinition["defaults"] => ({
+  ...defaults,
+  uniqueKey: undefined,
+  debounce: undefined,
+  throttle: undefined,
+  limitKey: undefined,
+})
 
 async function check({ names }: AppContext, tx: Connection, relation: Relation, spec: TriggerSpec): Promise<void> {
   const { payload = [] } = spec
@@ -258,11 +272,7 @@ async function checkSample(
       'triggers.on: a sample row needs a payload per row to be tried with, as in { payload: "row", sample: { id: 1 } }.',
     )
   const { rows } = await tx.query<{ payload: unknown }>(sampleOf(quoted, payload, events[0]!), [JSON.stringify(sample)])
-  await preparePush(
-    { ...definition, defaults: { ...definition.defaults, uniqueKey: undefined } },
-    undefined,
-    config,
-  )(rows[0]!.payload)
+  await preparePush({ ...definition, defaults: withoutKeys(definition) }, undefined, config)(rows[0]!.payload)
 }
 
 function triggerOf({ spec, relation, installed, ...row }: TriggerRow): Trigger {

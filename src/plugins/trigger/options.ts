@@ -4,7 +4,7 @@ import { failure } from "../../model/errors.ts"
 import type { PushOptions } from "../../model/job-options.ts"
 import type { MappedValue, PayloadMapping, TriggerEvent, TriggerSpec } from "./source.ts"
 
-type PushedWith = Omit<PushOptions, "tx" | "id" | "runAt" | "uniqueKey" | "wake">
+type PushedWith = Omit<PushOptions, "tx" | "id" | "runAt" | "uniqueKey" | "debounce" | "throttle" | "wake">
 
 const isObject = (given: unknown): boolean => typeof given === "object" && given !== null && !Array.isArray(given)
 

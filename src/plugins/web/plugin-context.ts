@@ -2,6 +2,7 @@ import { appContext } from "../../client/app-context.ts"
 import type { Context } from "../../client/context.ts"
 import type { Millrace } from "../../client/millrace.ts"
 import { failure } from "../../model/errors.ts"
+import { noMeter } from "../../model/metrics.ts"
 import { notLeader, type Plugin, type PluginContext } from "../../model/plugin.ts"
 
 /**
@@ -27,13 +28,24 @@ export function pluginContext(
     ...appContext(context, app),
     ...shared,
     leader: nobody,
-    worker: { id: "", tags: [], queues: [] },
+    worker: nowhere,
+    metrics: noMeter,
     waitForLeader: () => Promise.resolve(false),
     asLeader: () => Promise.reject(noWorker()),
   })
 }
 
 const noWorker = () => notLeader("No worker runs here, so nothing leads: this route works in a worker's own dashboard.")
+
+const nowhere: PluginContext["worker"] = {
+  id: "",
+  tags: [],
+  queues: [],
+  load: () => [],
+  health: () => {
+    throw noWorker()
+  },
+}
 
 const nobody: PluginContext["leader"] = {
   leads: false,

@@ -115,7 +115,8 @@ $$`
  * ready. Reads indexes alone, and never more of them than the bound.
  *
  * Scheduled and retrying jobs share an index, so twice as many are read of it; running and blocked ones are indexed over
- * all queues. Each is read in the order of its index, so that no other index can seem cheaper without statistics. The oldest is the oldest of each priority's first; of more than a thousand priorities, of the first thousand.
+ * all queues. Each is read in the order of its index, so that no other index can seem cheaper without statistics. The oldest is the oldest of each priority's first; of more than a thousand priorities, of the
+ * first thousand. Of jobs with limit keys it is the oldest among those counted.
  */
 const depth = ({ schema: s }: Names): string =>
   `create function ${s}.metrics_depth_1(p_queues text[], p_most integer)
@@ -123,27 +124,31 @@ returns table (queue text, state text, count bigint, exact boolean, oldest float
   set enable_sort = off as $$
 #variable_conflict use_variable
 declare
-  v_queue text; v_ready bigint; v_suspect bigint; v_scheduled bigint; v_retrying bigint; v_oldest timestamptz;
+  v_queue text; v_ready bigint; v_suspect bigint; v_keyed bigint; v_scheduled bigint; v_retrying bigint; v_oldest timestamptz;
   v_all bigint := least(p_most::bigint * greatest(cardinality(p_queues), 1), 200000);
 begin
   foreach v_queue in array p_queues loop
     select count(*) into v_ready from (select 1 from ${s}.jobs j
-      where j.queue = v_queue and j.state = 'pending' and j.crashes < 2
+      where j.queue = v_queue and j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null
       order by j.rank, j.ready_at, j.id limit p_most + 1) c;
     select count(*), min(c.ready_at) into v_suspect, v_oldest from (select j.ready_at from ${s}.jobs j
-      where j.queue = v_queue and j.state = 'pending' and j.crashes >= 2
+      where j.queue = v_queue and j.state = 'pending' and j.crashes >= 2 and (j.options ->> 'key') is null
       order by j.rank, j.ready_at, j.id limit p_most + 1) c;
+    select count(*), least(v_oldest, min(c.ready_at)) into v_keyed, v_oldest from (select j.ready_at from ${s}.jobs j
+      where j.queue = v_queue and j.state = 'pending' and (j.options ->> 'key') is not null
+      order by j.options ->> 'key', j.rank, j.created_at, j.id limit p_most + 1) c;
     if v_ready > 0 then
       with recursive firsts as (
         (select r.rank, r.ready_at from ${s}.jobs r where r.queue = v_queue and r.state = 'pending' and r.crashes < 2
-          order by r.rank, r.ready_at, r.id limit 1)
+            and (r.options ->> 'key') is null order by r.rank, r.ready_at, r.id limit 1)
         union all
         select n.rank, n.ready_at from firsts f, lateral (
           select r.rank, r.ready_at from ${s}.jobs r where r.queue = v_queue and r.state = 'pending' and r.crashes < 2
-            and r.rank > f.rank order by r.rank, r.ready_at, r.id limit 1) n)
+            and (r.options ->> 'key') is null and r.rank > f.rank order by r.rank, r.ready_at, r.id limit 1) n)
       select least(v_oldest, min(f.ready_at)) into v_oldest from (select f.ready_at from firsts f limit 1000) f;
     end if;
-    queue := v_queue; state := 'pending'; count := v_ready + v_suspect; exact := v_ready <= p_most and v_suspect <= p_most;
+    queue := v_queue; state := 'pending'; count := v_ready + v_suspect + v_keyed;
+    exact := greatest(v_ready, v_suspect, v_keyed) <= p_most;
     oldest := case when v_oldest is not null then greatest(0, extract(epoch from clock_timestamp() - v_oldest)) end;
     return next;
     oldest := null;
@@ -156,7 +161,7 @@ begin
     state := 'retrying'; count := v_retrying; return next;
   end loop;
   return query
-    with seen as materialized (select j.queue from ${s}.jobs j where j.state = 'running' order by j.worker limit v_all + 1),
+    with seen as materialized (select j.queue from ${s}.jobs j where j.state = 'running' order by j.worker, j.queue limit v_all + 1),
     whole as (select count(*) <= v_all as yes from seen)
     select q, 'running', (select count(*) from seen where seen.queue = q), w.yes, null::float8
     from unnest(p_queues) q, whole w;
