@@ -18,10 +18,10 @@ export const fulfilment = workflow("fulfilment", z.object({ order: z.int() }), (
   const order = w.input.order
   const reserved = w.step("reserve", warehouse, { order, task: "reserve" })
   const picked = w.step("pick", warehouse, { order, task: "pick" }, { after: [reserved] })
-  const booked = w.step("book parcel", warehouse, { order, task: "book" }, { after: [reserved] })
+  const booked = w.step("book-parcel", warehouse, { order, task: "book" }, { after: [reserved] })
   const labelled = w.step("label", warehouse, { order, task: "label" }, { after: [booked] })
   const packed = w.step("pack", warehouse, { order, task: "pack" }, { after: [picked] })
-  w.step("hand over", warehouse, { order, task: "hand-over" }, { after: [packed, labelled] })
+  w.step("hand-over", warehouse, { order, task: "hand-over" }, { after: [packed, labelled] })
 })
 
 export const welcome = defineFlow("welcome", async (flow, { customer }: { customer: string }) => {

@@ -149,9 +149,9 @@ export interface Explanation {
 
 export async function explain(id: string): Promise<Explanation> {
   const raw = await get<Record<string, unknown>>(`/jobs/${part(id)}/explain`)
-  const list = (raw.reasons ?? raw.causes ?? []) as Record<string, unknown>[]
+  const list = (raw.reasons ?? []) as Record<string, unknown>[]
   return {
-    summary: String(raw.summary ?? raw.message ?? ""),
+    summary: String(raw.text ?? ""),
     reasons: list.map((one) => ({
       code: String(one.code ?? one.kind ?? ""),
       text: String(one.text ?? one.message ?? one.detail ?? ""),

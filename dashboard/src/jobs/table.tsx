@@ -36,8 +36,8 @@ export function JobTable(props: TableProps) {
     <table className="fixed jobs" aria-rowcount={state.cursor ? -1 : state.jobs.length + 1} aria-label="Jobs">
       <colgroup>
         <col className="check-col" />
-        {columns.map(({ key, width, wide }) => (
-          <col key={key} style={width ? { width } : undefined} className={wide ? "hide-narrow" : undefined} />
+        {columns.map(({ key, width }) => (
+          <col key={key} style={width ? { width } : undefined} />
         ))}
       </colgroup>
       <thead>
@@ -50,8 +50,8 @@ export function JobTable(props: TableProps) {
               onChange={(event) => selection.set(event.target.checked ? state.jobs.map((job) => job.id) : [])}
             />
           </th>
-          {columns.map(({ key, title, right, wide }) => (
-            <th key={key} className={`${right ? "right" : ""}${wide ? " hide-narrow" : ""}`}>
+          {columns.map(({ key, title, right }) => (
+            <th key={key} className={right ? "right" : undefined}>
               {title}
             </th>
           ))}
@@ -127,8 +127,8 @@ const Row = memo(
             onChange={(event) => onToggle(index, (event.nativeEvent as unknown as MouseEvent).shiftKey)}
           />
         </td>
-        {columns.map(({ key, right, wide, cell }) => (
-          <td key={key} className={`${right ? "right" : ""}${wide ? " hide-narrow" : ""}`}>
+        {columns.map(({ key, right, cell }) => (
+          <td key={key} className={right ? "right" : undefined}>
             {cell(job)}
           </td>
         ))}

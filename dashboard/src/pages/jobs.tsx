@@ -22,6 +22,7 @@ import { Button } from "../ui/button.tsx"
 import { Empty } from "../ui/empty.tsx"
 import { Problem, Skeleton } from "../ui/loading.tsx"
 import { Menu } from "../ui/menu.tsx"
+import { useNarrow } from "../ui/narrow.ts"
 import { Ago } from "../ui/time.tsx"
 
 const search = (q: string) => setParams({ q, sel: null, panel: null })
@@ -181,9 +182,11 @@ interface TableState {
 function ListBody({ list, state, q, table }: { list: JobList; state: ListState; q: string; table: TableState }) {
   const { columns } = usePreferences()
   const shown = columns ?? usualColumns
-  const narrow = table.open !== undefined
+  const beside = table.open !== undefined
+  const phone = useNarrow()
   const chosen = allColumns.filter(
-    ({ key }) => shown.includes(key) && !(narrow && ["worker", "took", "attempts"].includes(key)),
+    ({ key, wide }) =>
+      shown.includes(key) && !(beside && ["worker", "took", "attempts"].includes(key)) && !(phone && wide),
   )
   const key = chosen.map((column) => column.key).join()
   const kept = useRef({ key: "", chosen })
