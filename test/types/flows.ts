@@ -55,7 +55,7 @@ export async function used(): Promise<void> {
   await app.push(order, {})
   const other = await app.push(parsed, { n: "1" })
   same<typeof other, Reference<{ ok: boolean }>>(true)
-  new Worker(app, { handlers: [order, parsed, apart.handler(async (flow, { id }) => `${flow.id} ${id}`)] })
+  void new Worker(app, { handlers: [order, parsed, apart.handler(async (flow, { id }) => `${flow.id} ${id}`)] })
   await plugin.signal(job.id, "approved", { by: "Ada" }, { key: "once" })
   const record = await app.plugin<typeof plugin>("flow").get(job.id)
   same<NonNullable<typeof record>["steps"][number]["key"], string>(true)
