@@ -7,6 +7,7 @@ import type { Context } from "./context.ts"
 export function appContext(context: Context, client: JobApp): AppContext {
   return {
     db: context.db,
+    plugins: context.plugins,
     names: context.names,
     table: (name) => context.names.of(name),
     client,

@@ -2,12 +2,23 @@ import { describe } from "../lib/error.ts"
 import { preparePush, type AnyDefinition, type MakeJob } from "../model/definition.ts"
 import type { PushOptions } from "../model/job-options.ts"
 import type { Logger } from "../model/log.ts"
-import type { Plugin, PushCall } from "../model/plugin.ts"
+import type { Plugin, PushCall, PushedJob } from "../model/plugin.ts"
 
 interface Pushing {
   readonly plugins: readonly Plugin[]
   readonly maxPayload: number
   readonly log: Logger
+}
+
+/** Lets every plugin see what is pushed, and add to its meta. */
+export function showPush(plugins: readonly Plugin[], log: Logger, job: PushedJob): void {
+  for (const plugin of plugins) {
+    try {
+      plugin.pushing?.(job)
+    } catch (error) {
+      log.error(`plugin "${plugin.name}": pushing threw and was skipped`, { error: describe(error) })
+    }
+  }
 }
 
 /** `preparePush`, seen by the plugins that want to see pushes first. Without any it is that very function. */
@@ -18,13 +29,7 @@ export function prepare(context: Pushing, definition: AnyDefinition, options: Pu
   return (payload) => {
     const meta: Record<string, unknown> = { ...options?.meta }
     const job = { name: definition.name, queue: options?.queue ?? definition.defaults.queue, payload, meta }
-    for (const plugin of hooks) {
-      try {
-        plugin.pushing!(job)
-      } catch (error) {
-        context.log.error(`plugin "${plugin.name}": pushing threw and was skipped`, { error: describe(error) })
-      }
-    }
+    showPush(hooks, context.log, job)
     const seen = Object.keys(meta).length > 0 ? { ...options, meta } : options
     return preparePush(definition, seen, context)(payload)
   }

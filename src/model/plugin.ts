@@ -100,6 +100,8 @@ export interface AppContext {
   readonly clock: { monotonic(): number }
   /** Wakes the workers of a queue: jobs are ready. */
   wakeQueue(queue: string): void
+  /** Those of the app; on a worker, all of the worker's. */
+  readonly plugins: readonly Plugin[]
 }
 
 /** What a plugin gets to work with, on one worker. */
@@ -119,8 +121,6 @@ export interface PluginContext extends AppContext {
   readonly metrics: Meter
   /** A plugin that this one needs. @throws MILLRACE_UNKNOWN_PLUGIN for one that is not there. */
   plugin<P extends Plugin = Plugin>(name: string): P
-  /** All plugins of this worker. */
-  readonly plugins: readonly Plugin[]
   /** True after the time, or when `wakeUp` was called; false when the plugin is to stop. Durations as `"5m"` or milliseconds. */
   sleep(duration: number | string): Promise<boolean>
   /** Ends a `sleep` of this plugin, now or as soon as it begins. */

@@ -1206,7 +1206,7 @@ begin
     values (new.queue, new.options ->> 'key', new.rank, new.created_at, new.id);
     return null;
   end if;
-  if old.options ? 'key' then
+  if old.options ->> 'key' is not null then
     if tg_op = 'DELETE' then
       if old.state <> 'pending' then
         insert into "millrace".limit_arrivals (queue, key) values (old.queue, old.options ->> 'key');
@@ -1226,14 +1226,14 @@ end
 $$;
 
 create trigger job_pushed after insert on "millrace".jobs for each row
-  when (new.options is not null and new.options ? 'key' and new.state = 'pending') execute function "millrace".job_changed();
+  when (new.options is not null and (new.options ->> 'key') is not null and new.state = 'pending') execute function "millrace".job_changed();
 
 create trigger job_changed after update of state, rank, queue, ready_at on "millrace".jobs for each row
-  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key' and new.state <> 'running'))
+  when (old.options is not null and (old.options ? 'unique' or (old.options ->> 'key') is not null and new.state <> 'running'))
   execute function "millrace".job_changed();
 
 create trigger job_ended after delete on "millrace".jobs for each row
-  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key')) execute function "millrace".job_changed();
+  when (old.options is not null and (old.options ? 'unique' or (old.options ->> 'key') is not null)) execute function "millrace".job_changed();
 
 create function "millrace".limit_stopped() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$

@@ -48,6 +48,19 @@ test("a schedule stands in the database with its defaults, its next run and its 
   expect((await schedules.list()).map(({ key }) => key)).toEqual(["beat"])
 })
 
+test("a schedule that nobody fires is told as missed, and one that is paused or not yet due is not", async () => {
+  const { schedules, sql } = await withCron()
+  await schedules.schedule(report, { day: "x" }, daily)
+  await schedules.schedule(beat, undefined, { key: "late", every: "90s" })
+  await schedules.schedule(beat, undefined, { key: "paused", every: "90s" })
+  await schedules.pause("paused")
+  expect(await schedules.missed(0)).toEqual([])
+  await sql("update $schema.schedules set run_at = now() - interval '10 minutes' where key <> 'daily'")
+  expect(await schedules.missed(60_000)).toEqual([{ key: "late", lateMs: expect.any(Number) }])
+  expect((await schedules.missed(60_000))[0]!.lateMs).toBeGreaterThanOrEqual(600_000)
+  expect(await schedules.missed(3_600_000)).toEqual([])
+})
+
 test("schedules are made, read and removed in the caller's transaction", async () => {
   const { schedules, url } = await withCron()
   const { default: pg } = await import("pg")

@@ -16,7 +16,7 @@ import {
   type ReadableSpan,
   type SpanProcessor,
 } from "@opentelemetry/sdk-trace-node"
-import { defineJob, retryAfter, snooze } from "millrace"
+import { cron, defineJob, retryAfter, snooze, workflow, workflows, type Builder } from "millrace"
 import { telemetry } from "millrace/worker"
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from "vitest"
 import { startApp, until } from "../support/start-app.ts"
@@ -97,6 +97,33 @@ test("one trace leads from the caller through the push to the run, what it calls
   const claim = named("claim default").find((span) => linksOf(span).includes(push!.spanContext().spanId))
   expect(claim).toMatchObject({ kind: api.SpanKind.CLIENT, attributes: { "messaging.batch.message_count": 1 } })
   expect(claim!.parentSpanContext).toBeUndefined()
+})
+
+test("the trace goes on through the steps of a workflow, and from a schedule's tick to its job", async () => {
+  const flows = workflows()
+  const schedules = cron()
+  const { app, addWorker } = await startApp({
+    worker: false,
+    app: { plugins: [telemetry({ api }), flows, schedules] },
+  })
+  await addWorker({ handlers: [work.handler((payload) => payload)] })
+  const two = workflow("two", (w: Builder<string>) => {
+    const first = w.step("first", work, w.input)
+    w.step("second", work, "y", { after: first })
+  })
+  const pushed = await tracer.startActiveSpan("order", async (span) => {
+    const made = await flows.push(two, "x")
+    span.end()
+    return made
+  })
+  await pushed.result({ timeout: "20s" })
+  const [order] = named("order")
+  const runs = named("run work").filter((span) => span.spanContext().traceId === order!.spanContext().traceId)
+  expect(runs).toHaveLength(2)
+  await schedules.schedule(work, "z", { key: "soon", every: "1s" })
+  const tick = await until(async () => (await schedules.ticks("soon")).find(({ job }) => job !== undefined))
+  await app.job(tick!.job!).result({ timeout: "20s" })
+  expect((await app.job(tick!.job!).get())!.meta).toMatchObject({ trace: expect.anything() })
 })
 
 test("each retry is in the trace of the push, and linked to the attempt before, also on another worker", async () => {

@@ -215,3 +215,14 @@ test("nobody may call the functions of the plugin unless it is granted", async (
   )
   expect(rows).toEqual([])
 })
+
+test("a step's job has the limit key that its definition finds in the payload; one that is code is refused", async () => {
+  const keyed = defineJob<{ customer: { id: string } }>({ name: "keyed", limitKey: "customer.id", queue: "keyed" })
+  const one = workflow("one", (w: Builder<string>) => w.step("only", keyed, { customer: { id: w.input } }))
+  const { id } = await flows.push(one, "c7")
+  expect(await app.job(await jobOf(id, "only")).get()).toMatchObject({ limitKey: "c7", state: "pending" })
+  const coded = defineJob<{ a: string }>({ name: "coded", limitKey: ({ a }) => a })
+  expect(() => workflow("two", (w: Builder<string>) => w.step("only", coded, { a: w.input }))).toThrow(
+    /limitKey of "coded" is code/,
+  )
+})

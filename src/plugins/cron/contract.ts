@@ -34,6 +34,8 @@ export interface Cron extends Plugin {
   runNow(key: string, options?: TransactionOption): Promise<string>
   /** What came of its ticks, newest first. @throws MILLRACE_UNKNOWN_SCHEDULE. */
   ticks(key: string, options?: TicksOptions): Promise<Tick[]>
+  /** Schedules whose next run is late by more than so many milliseconds: nobody fires them. At most 100, the latest first. */
+  missed(lateMs: number): Promise<readonly { readonly key: string; readonly lateMs: number }[]>
   /** The next runs of times that are not stored (yet). @throws MILLRACE_BAD_SCHEDULE. */
   preview(options: PreviewOptions): Promise<Preview>
   /** What a worker does when it starts: makes the schedules of the code so. One that cannot be does not keep the others from it. */

@@ -1,3 +1,4 @@
+import { showPush } from "../../client/pushing.ts"
 import { describe } from "../../lib/error.ts"
 import { uuidv7 } from "../../lib/uuid.ts"
 import type { PluginContext } from "../../model/plugin.ts"
@@ -84,14 +85,7 @@ export const timingOf = (row: ScheduleRow) => ({
 /** What plugins that see pushes add to the job's meta. */
 function metaOf(ctx: PluginContext, row: ScheduleRow): Record<string, unknown> {
   const meta: Record<string, unknown> = {}
-  for (const plugin of ctx.plugins) {
-    if (!plugin.pushing) continue
-    try {
-      plugin.pushing({ name: row.job, queue: row.queue, payload: row.payload, meta })
-    } catch (error) {
-      ctx.log.error(`plugin "${plugin.name}": pushing threw and was skipped`, { error: describe(error) })
-    }
-  }
+  showPush(ctx.plugins, ctx.log, { name: row.job, queue: row.queue, payload: row.payload, meta })
   return meta
 }
 

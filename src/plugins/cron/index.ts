@@ -7,7 +7,7 @@ import { migrations } from "./migrations.ts"
 import * as operations from "./operations.ts"
 import { badSchedule, parseCron, type CronOptions, type Declared } from "./options.ts"
 import { preview } from "./preview.ts"
-import { removeTicks } from "./queries.ts"
+import { lateSchedules, removeTicks } from "./queries.ts"
 import { routes } from "./routes.ts"
 
 /**
@@ -67,6 +67,7 @@ export function cron(given?: CronOptions): Cron {
     resume: async (key, options) => operations.resume(app(), key, options),
     runNow: async (key, options) => operations.runNow(app(), key, options),
     ticks: async (key, options) => operations.ticks(app(), key, options),
+    missed: async (lateMs) => lateSchedules(app().db, app().names, lateMs),
     preview: async (options) => preview(app(), options),
   }
   return cronPlugin

@@ -272,6 +272,18 @@ export async function removeTicks(db: Connection, names: PluginNames, keepMs: nu
   return count
 }
 
+/** Schedules whose next run is late by more than so many ms, the latest first; at most 100. */
+export async function lateSchedules(db: Connection, names: PluginNames, lateMs: number) {
+  const { rows } = await db.query<{ key: string; lateMs: number }>(
+    `select l.key, l.late as "lateMs" from (
+       select s.key, s.run_at, -${names.of("schedule_wait_1")}(s.run_at) as late from ${names.of("schedules")} s
+       where s.paused_at is null and s.run_at is not null order by s.run_at, s.key limit 100) l
+     where l.late > $1::float8 order by l.run_at, l.key`,
+    [lateMs],
+  )
+  return rows
+}
+
 /** What the definition that workers announced of this name makes of a push, as JSON text. */
 export async function announcedKind(
   db: Connection,

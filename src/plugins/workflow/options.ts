@@ -1,5 +1,6 @@
 import { duration, integer, oneOf, parseOptions, text, value, type OptionsInput } from "../../lib/options.ts"
 import { preparePush, type AnyDefinition } from "../../model/definition.ts"
+import { failure } from "../../model/errors.ts"
 import { pushOptions, type PushOptions } from "../../model/job-options.ts"
 import { textArray } from "../../postgres/sql.ts"
 import { isCondition } from "./conditions.ts"
@@ -91,7 +92,13 @@ export function jobPlan(
   const plain = definition && {
     ...definition,
     payloadSchema: undefined,
-    defaults: definition.defaults && { ...definition.defaults, uniqueKey: undefined },
+    defaults: definition.defaults && {
+      ...definition.defaults,
+      uniqueKey: undefined,
+      debounce: undefined,
+      throttle: undefined,
+      limitKey: undefined,
+    },
   }
   const made = preparePush(plain, options, { maxPayload: Infinity })(null)
   const kind = JSON.parse((made as { kind: string }).kind) as Record<string, unknown>
@@ -99,6 +106,15 @@ export function jobPlan(
     const seconds = kind[kept] as number | undefined
     if (seconds !== undefined && seconds >= 0) kind[kept] = Math.max(60, seconds)
   }
+  const limitKey = definition.defaults.limitKey
+  if (typeof limitKey === "function") throw codeKey(definition.name)
+  if (limitKey !== undefined) kind["limit_path"] = limitKey.split(".")
   if (kind["tags"]) kind["tags"] = textArray(kind["tags"] as string[])
   return { definition, kind, payload }
 }
+
+const codeKey = (name: string) =>
+  failure(
+    "MILLRACE_BAD_KEY",
+    `The limitKey of "${name}" is code, which the database cannot run when it starts a step: give its place in the payload, such as limitKey: "customer.id".`,
+  )

@@ -1,6 +1,7 @@
 import { backoffDelay } from "../../lib/backoff.ts"
 import { parseOptions, value, type OptionsInput, type OptionSpec } from "../../lib/options.ts"
 import { abortableSleep } from "../../lib/signal.ts"
+import { showPush } from "../../client/pushing.ts"
 import { uuidv7 } from "../../lib/uuid.ts"
 import type { CallerTransaction, Connection } from "../../model/database.ts"
 import { refused } from "../../model/definition.ts"
@@ -48,13 +49,15 @@ export async function push(
   const { id, tx } = parseOptions("push", pushWorkflowOptions, given)
   checkSize(workflow, maxSteps)
   const db = tx ? fromTransaction(tx) : app.db
+  let plan: string | undefined
   const size = Math.max(1, Math.floor(most / workflow.nodes.length))
   const pushed: { id: string; fresh: boolean }[] = []
   let ids: string[] = []
   let texts: string[] = []
   const flush = async () => {
     if (ids.length === 0) return
-    const made = await store(app, db, tx === undefined, workflow, ids, texts)
+    plan ??= planFor(app, workflow, texts[0]!)
+    const made = await store(app, db, tx === undefined, { name: workflow.name, plan }, ids, texts)
     pushed.push(...ids.map((one) => ({ id: one, fresh: made.has(one) })))
     ids = []
     texts = []
@@ -65,6 +68,24 @@ export async function push(
   }
   await flush()
   return pushed
+}
+
+/** The plan, with what plugins add to the meta of what is pushed (a trace, say) in the meta of each job. */
+function planFor(app: AppContext, { name, plan, nodes }: Workflow<never, unknown>, input: string): string {
+  if (!app.plugins.some((plugin) => plugin.pushing)) return plan
+  const meta: Record<string, unknown> = {}
+  const queue = (nodes.find(({ job }) => job)?.job?.kind["queue"] as string | undefined) ?? "default"
+  showPush(app.plugins, app.log, { name, queue, payload: JSON.parse(input), meta })
+  if (Object.keys(meta).length === 0) return plan
+  const parsed = JSON.parse(plan) as { steps: { plan: { job?: Job; undo?: { job: Job } } }[] }
+  for (const step of parsed.steps)
+    for (const job of [step.plan.job, step.plan.undo?.job]) if (job) job.meta = { ...meta, ...job.meta }
+  return JSON.stringify(parsed)
+}
+
+/** The kind of a job, as stored. */
+interface Job {
+  meta?: Record<string, unknown>
 }
 
 function checkSize(workflow: Workflow<never, unknown>, maxSteps: number): void {
@@ -80,7 +101,7 @@ async function store(
   app: AppContext,
   db: Connection,
   again: boolean,
-  { name, plan }: Workflow<never, unknown>,
+  { name, plan }: { readonly name: string; readonly plan: string },
   ids: readonly string[],
   inputs: readonly string[],
 ): Promise<Set<string>> {

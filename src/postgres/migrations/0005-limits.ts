@@ -121,7 +121,7 @@ begin
     ${arrived("new")}
     return null;
   end if;
-  if old.options ? 'key' then
+  if old.options ->> 'key' is not null then
     if tg_op = 'DELETE' then
       if old.state <> 'pending' then
         insert into ${s}.limit_arrivals (queue, key) values (old.queue, old.options ->> 'key');
@@ -139,12 +139,12 @@ begin
 end
 $$`,
     `create trigger job_pushed after insert on ${s}.jobs for each row
-  when (new.options is not null and new.options ? 'key' and new.state = 'pending') execute function ${s}.job_changed()`,
+  when (new.options is not null and (new.options ->> 'key') is not null and new.state = 'pending') execute function ${s}.job_changed()`,
     `create trigger job_changed after update of state, rank, queue, ready_at on ${s}.jobs for each row
-  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key' and new.state <> 'running'))
+  when (old.options is not null and (old.options ? 'unique' or (old.options ->> 'key') is not null and new.state <> 'running'))
   execute function ${s}.job_changed()`,
     `create trigger job_ended after delete on ${s}.jobs for each row
-  when (old.options is not null and (old.options ? 'unique' or old.options ? 'key')) execute function ${s}.job_changed()`,
+  when (old.options is not null and (old.options ? 'unique' or (old.options ->> 'key') is not null)) execute function ${s}.job_changed()`,
 
     `create function ${s}.limit_stopped() returns trigger language plpgsql security definer
 set search_path = pg_catalog, pg_temp as $$

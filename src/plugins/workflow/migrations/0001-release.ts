@@ -27,7 +27,9 @@ const storeJobs = ({ schema: s, channel }: PluginNames, from: string): string =>
       now() + (r.k ->> 'expires_ms')::float8 * interval '1 millisecond',
       coalesce(r.k -> 'meta', '{}') || jsonb_build_object('workflow', jsonb_build_object('id', r.workflow, 'step', r.key)),
       (r.k ->> 'tags')::text[],
-      coalesce(r.k -> 'options', '{}') || jsonb_build_object('workflow',
+      coalesce(r.k -> 'options', '{}') || case when r.k ? 'limit_path' then jsonb_strip_nulls(jsonb_build_object('key',
+          r.payload #>> array(select jsonb_array_elements_text(r.k -> 'limit_path')))) else '{}' end
+        || jsonb_build_object('workflow',
         case when r.undo then jsonb_build_object('id', r.workflow, 'step', r.step, 'undo', true)
           else jsonb_build_object('id', r.workflow, 'step', r.step) end),
       coalesce(r.payload, 'null')
