@@ -13,12 +13,12 @@ if (!base || !executablePath) {
 }
 
 /** @param {string} q */
-const find = async (q) =>
-  (await (await fetch(new URL(`api/v1/jobs?q=${encodeURIComponent(q)}&limit=1`, base))).json()).jobs[0]?.id
+const find = /** @returns {Promise<string | undefined>} */ async (q) =>
+  (/** @type {any} */ (await (await fetch(new URL(`api/v1/jobs?q=${encodeURIComponent(q)}&limit=1`, base))).json())).jobs[0]?.id
 /** @param {string} path @param {string} list */
 const firstOf = async (path, list) => {
   const response = await fetch(new URL(`api/v1/plugins/${path}`, base))
-  return response.ok ? (await response.json())[list]?.[0]?.id : undefined
+  return response.ok ? /** @type {any} */ (await response.json())[list]?.[0]?.id : undefined
 }
 
 const failed = await find("state:failed")
