@@ -12,21 +12,14 @@ if (!base || !executablePath) {
   process.exit(2)
 }
 
-/** @param {string} q */
-const find = async (q) => {
-  const response = await fetch(new URL(`api/v1/jobs?q=${encodeURIComponent(q)}&limit=1`, base))
-  const { jobs } = /** @type {{ jobs: { id: string }[] }} */ (await response.json())
-  return jobs[0]?.id
-}
-/** @param {string} path @param {string} list */
-const firstOf = async (path, list) => {
-  const response = await fetch(new URL(`api/v1/plugins/${path}`, base))
-  const found = /** @type {Record<string, { id: string }[]>} */ (response.ok ? await response.json() : {})
-  return found[list]?.[0]?.id
+/** @param {string} address @returns {Promise<any>} */
+const ask = async (address) => {
+  const response = await fetch(new URL(`api/v1/${address}`, base))
+  return response.ok ? response.json() : {}
 }
 
-const failed = await find("state:failed")
-const workflow = await firstOf("workflow/workflows", "workflows")
+const failed = (await ask("jobs?q=state:failed&limit=1")).jobs?.[0]?.id
+const workflow = (await ask("plugins/workflow/workflows")).workflows?.[0]?.id
 
 /** @type {[string, string, number, number][]} */
 const pictures = [

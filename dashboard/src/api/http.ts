@@ -36,7 +36,8 @@ async function request<T>(method: string, url: string, body?: unknown, headers: 
     credentials: "same-origin",
     headers: {
       accept: "application/json",
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
+      // Writes say that they are JSON, also without a body: no other site can.
+      ...(method === "GET" ? {} : { "content-type": "application/json" }),
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -46,7 +46,8 @@ function connect(): void {
     // What the server refuses is not tried again by the browser.
     if (stream.readyState === EventSource.CLOSED) planned = setTimeout(connect, 10_000)
   })
-  for (const name of ["delta", "events", "gone"])
+  // A snapshot is news, too: what was asked for before the stream began may have changed in between.
+  for (const name of ["snapshot", "delta", "events", "gone"])
     stream.addEventListener(name, (event) => hear(event as MessageEvent<string>))
   stream.addEventListener("reset", refreshAll)
 }

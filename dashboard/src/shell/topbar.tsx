@@ -22,7 +22,7 @@ export function TopBar({ title, onPalette, onHelp }: { title: string; onPalette:
         )}
         <span className="sr">{title}</span>
       </div>
-      <button type="button" className="button ghost finder" onClick={onPalette} aria-label="Search and go to">
+      <button type="button" className="button ghost finder" onClick={onPalette}>
         <Icon name="search" />
         <span>Search or go to</span>
         <kbd className="hide-narrow">{modifier}K</kbd>
