@@ -20,7 +20,7 @@ test.each(["all", "T5"])(
   "a round of faults (%s) loses no job, and explains every duplicate",
   { timeout: 300_000 },
   async (name) => {
-    const summary = await harness("--test", name, "--seconds", "8", "--seed", "3", "--drain", "200")
+    const summary = await harness("--test", name, "--seconds", "5", "--seed", "3", "--drain", "200")
     expect(summary.violations).toEqual([])
     expect(summary).toMatchObject({ lost: 0, unexplainedDuplicates: 0 })
     expect(summary.jobs).toBeGreaterThan(0)
