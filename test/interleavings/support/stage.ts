@@ -26,7 +26,7 @@ import {
   type Floors,
   type Settlement,
 } from "../../../src/postgres/jobs.ts"
-import { migrate } from "../../../src/postgres/migrate.ts"
+import { builtInTables, migrate } from "../../../src/postgres/migrate.ts"
 import { declareQueue } from "../../../src/postgres/queues.ts"
 import { names, type Names } from "../../../src/postgres/sql.ts"
 import { registerWorker } from "../../../src/postgres/workers.ts"
@@ -86,6 +86,7 @@ export async function openStage(database: TestDatabase): Promise<Stage> {
   const db = databases.get(database) ?? fromPool(database.pool)
   databases.set(database, db)
   await migrate(db, all)
+  for (const [plugin, steps] of Object.entries(builtInTables)) await migrate(db, all, {}, plugin, steps)
   await ensurePartitions(db, all, [86_400])
   await declareQueue(db, all, parseQueue("default"), false)
   return new Stage(database, db, all)
