@@ -50,6 +50,12 @@ declare const client: pg.Client, payloads: { url: string; width: number }[], a: 
 declare class NotFound extends Error {}
 declare function migrateOldPayload(old: unknown): { url: string; width: number }
 `,
+  "docs/flow-control.md": `${app}${jobs}
+const reindex = defineJob<{ shop: number }>({ name: "reindex" })
+const sync = defineJob<{ account: number }>({ name: "sync" })
+const newsletter = defineJob<{ url: string; width: number }>({ name: "newsletter" })
+declare const payload: { url: string; width: number }, reference: m.Reference
+`,
   "docs/executors.md": `${app}
 import { Worker, commandExecutor, type Executor } from "millrace/worker"
 declare function print(payload: unknown, signal: AbortSignal): Promise<unknown>

@@ -57,6 +57,7 @@ test("with claimAhead a worker holds as many jobs more", async () => {
   })
   const jobs = await app.pushMany(task, [1, 2, 3, 4, 5, 6])
   await until(async () => (await sql("select from $schema.jobs where state = 'running'")).length === 4)
+  await until(() => started.length > 0)
   expect(started).toHaveLength(1)
   const done = app.wait(jobs)
   await until(() => (openAll(), started.length === 6))
