@@ -209,6 +209,7 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
   it("goes to a page, a queue and a job from the palette", async () => {
     await looking(async (page) => {
       await page.goto("/")
+      await page.getByText("Jobs by state").waitFor() // it hears keys from now on
       await page.keyboard.press("Control+k")
       await page.keyboard.type("billing")
       await page.getByRole("option", { name: "billing queue" }).waitFor()
