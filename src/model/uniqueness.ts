@@ -118,8 +118,12 @@ export function throttleOf(place: Place, { key, period, ...rest }: Throttle): Un
   return { sort: stored, reserved: { key: stored, from: "start", periodMs } }
 }
 
+/** What a column of text can hold, and an index. */
+const isKey = (key: unknown): key is string =>
+  typeof key === "string" && key !== "" && key.length <= 500 && !/\0|[\ud800-\udfff]/u.test(key)
+
 function checkKey(place: Place, what: string, key: unknown): string {
-  if (typeof key === "string" && key !== "" && key.length <= 500 && !/\0|[\ud800-\udfff]/u.test(key)) return key
+  if (isKey(key)) return key
   throw bad(place, `the ${what} must be 1 to 500 characters of text without U+0000 or half a surrogate pair`)
 }
 
@@ -143,7 +147,7 @@ export function limitKeyOf(name: string, of: string | ((payload: never) => unkno
     throw failure("MILLRACE_BAD_KEY", `The limitKey function of "${name}" threw: ${String(error)}`, error)
   }
   const text = typeof key === "number" || typeof key === "bigint" ? String(key) : key
-  if (typeof text === "string" && text !== "" && text.length <= 500 && !/\0|[\ud800-\udfff]/u.test(text)) return text
+  if (isKey(text)) return text
   const what = typeof of === "function" ? "function returned" : `"${of}" is`
   throw failure(
     "MILLRACE_BAD_KEY",

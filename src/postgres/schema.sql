@@ -1943,10 +1943,10 @@ begin
         ready_at = case when m.run_at is null and coalesce(k.rank, 0) = j.rank then j.ready_at else now() end
       from json_to_recordset(p_kinds) as k(n integer, queue text, name text, rank integer, max_attempts integer,
       timeout_ms integer, keep_s integer, keep_failed_s integer, delay_ms float8, run_at timestamptz,
-      expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb) cross join lateral (
+      expires_ms float8, expires_at timestamptz, unique_key text, meta jsonb, tags text[], options jsonb) left join lateral (
         select least(coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond'),
           (select h.created_at from "millrace".jobs h where h.id = v_holder) + v.max_wait_ms * interval '1 millisecond') as run_at
-        where coalesce(k.run_at::text, k.delay_ms::text) is not null) m
+        where coalesce(k.run_at::text, k.delay_ms::text) is not null) m on true -- none: the time stays
       where k.n = v.kind and j.id = v_holder and j.state <> 'running';
     end if;
     return query select v.id, v_holder, coalesce(v_queue, v.queue), coalesce(v_name, v.name);

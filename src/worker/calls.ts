@@ -37,7 +37,6 @@ export interface CallRules {
   inHand(): number
   /** Job names to leave to others. */
   except(): readonly string[] | null
-  /** @param ms how long the call took. */
   accept(rows: readonly ClaimedRow[], token: string, claimedAs: Identity, call: Asked): void
   /** The revision and the pause that the reply told. */
   told(summary: CycleSummary): void

@@ -90,6 +90,17 @@ test("replace gives the waiting job the new payload and options; a running one s
   expect(ran).toEqual([{ to: "3" }])
 })
 
+test("replace without a time leaves the time as it is; extend without one changes nothing", async () => {
+  const { app } = await startApp({ worker: false })
+  const replace = { key: "a", onConflict: "replace" as const }
+  const job = await app.push(mail, { to: "1" }, { uniqueKey: replace, delay: "1h" })
+  const { runAt } = (await job.get())!
+  expect((await app.push(mail, { to: "2" }, { uniqueKey: replace, priority: 3 })).duplicate).toBe(true)
+  expect(await job.get()).toMatchObject({ payload: { to: "2" }, priority: 3, state: "scheduled", runAt })
+  await app.push(mail, { to: "3" }, { uniqueKey: { key: "a", onConflict: "extend" } })
+  expect(await job.get()).toMatchObject({ payload: { to: "2" }, priority: 3, runAt })
+})
+
 test("extend puts the waiting job off and leaves what it is about", async () => {
   const { app } = await startApp({ worker: false })
   const uniqueKey = { key: "a", onConflict: "extend" as const }

@@ -113,10 +113,10 @@ begin
         state = (case when m.run_at > now() then 'scheduled' when m.run_at <= now() then 'pending' else j.state::text end)::${s}.job_state,
         blocked_by = case when m.run_at is null then j.blocked_by end,
         ready_at = case when m.run_at is null and coalesce(k.rank, 0) = j.rank then j.ready_at else now() end
-      from ${kinds} cross join lateral (
+      from ${kinds} left join lateral (
         select least(coalesce(k.run_at, now() + k.delay_ms * interval '1 millisecond'),
           (select h.created_at from ${s}.jobs h where h.id = v_holder) + v.max_wait_ms * interval '1 millisecond') as run_at
-        where coalesce(k.run_at::text, k.delay_ms::text) is not null) m
+        where coalesce(k.run_at::text, k.delay_ms::text) is not null) m on true -- none: the time stays
       where k.n = v.kind and j.id = v_holder and j.state <> 'running';
     end if;
     return query select v.id, v_holder, coalesce(v_queue, v.queue), coalesce(v_name, v.name);
