@@ -35,8 +35,10 @@ export interface WorkerOptions {
   /** Ours: with a saving hook. */
   saving?: boolean | undefined
   /** Ours: with everything that watches switched on, or off. Unset: as by default. */
-  observed?: "on" | "off" | undefined
+  observed?: Observed | undefined
 }
+
+export type Observed = "off" | "on" | "every"
 
 export interface Payload {
   i: number

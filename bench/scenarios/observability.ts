@@ -1,14 +1,15 @@
-// What does it cost to see everything? A backlog of no-op jobs is worked off with all of it on (metrics written every
-// few seconds, the worker's endpoint scraped every second) and with none of it, in turns, in one run.
+// What does it cost to see everything? A backlog of no-op jobs is worked off with all of it on, with all of it on for every
+// single job, and with none of it, in turns, in one run (bench/sides/observing.ts says what that is).
 import { median, per10k, type Figures } from "../figures.ts"
 import type { Measurement, Run, Scenario } from "../scenario.ts"
+import type { Observed } from "../side.ts"
 import { drained, onStage, seedStage } from "../stage.ts"
 
 const JOBS = 150_000
 const TURNS = 5
 
 export const observability: Scenario = {
-  summary: "share of throughput that metrics, scraped and written, cost; on and off in turns",
+  summary: "share of throughput that metrics, traces, logs, errors and alerts cost; on and off in turns",
   peers: false,
   rounds: 1,
   measure,
@@ -22,32 +23,42 @@ interface Turn {
 }
 
 async function measure(run: Run): Promise<Measurement> {
-  const turns = { on: [] as Turn[], off: [] as Turn[] }
-  // Whoever is first finds a colder machine: each is first as often as second.
+  const turns: Record<Observed, Turn[]> = { off: [], on: [], every: [] }
+  // Whoever is first finds a colder machine: each is first as often as last.
   for (let turn = 0; turn < TURNS; turn++) {
-    for (const which of turn % 2 === 0 ? (["off", "on"] as const) : (["on", "off"] as const)) {
+    for (const which of turn % 2 === 0 ? (["off", "on", "every"] as const) : (["every", "on", "off"] as const)) {
       turns[which].push(await drainOnce(run, which))
     }
   }
-  const figuresOf = (all: readonly Turn[]): Figures => ({
-    jobsPerSecond: median(all.map(({ jobsPerSecond }) => jobsPerSecond)),
-    cpuPer10k: all.some(({ cpuPer10k }) => cpuPer10k === null) ? null : median(all.map(({ cpuPer10k }) => cpuPer10k!)),
-  })
-  const ratios = turns.on.map(({ jobsPerSecond }, turn) => jobsPerSecond / turns.off[turn]!.jobsPerSecond)
-  const cpu = turns.on.map(
-    ({ cpuPer10k }, turn) => (cpuPer10k ?? Number.NaN) / (turns.off[turn]!.cpuPer10k ?? Number.NaN),
-  )
   const figures: Figures = {
-    overhead: 1 - median(ratios),
-    cpuOverhead: Number.isNaN(cpu[0]) ? null : median(cpu) - 1,
+    ...costOf(turns.on, turns.off),
+    everyJob: costOf(turns.every, turns.off),
     on: figuresOf(turns.on),
+    every: figuresOf(turns.every),
     off: figuresOf(turns.off),
   }
-  const loads = [...turns.on, ...turns.off].map(({ foreignLoad }) => foreignLoad ?? 0)
+  const loads = Object.values(turns).flatMap((all) => all.map(({ foreignLoad }) => foreignLoad ?? 0))
   return { figures, versions: turns.on[0]!.versions, foreignLoad: Math.max(...loads) }
 }
 
-function drainOnce({ server, side, options, say }: Run, observed: "on" | "off"): Promise<Turn> {
+const figuresOf = (all: readonly Turn[]): Figures => ({
+  jobsPerSecond: median(all.map(({ jobsPerSecond }) => jobsPerSecond)),
+  cpuPer10k: all.some(({ cpuPer10k }) => cpuPer10k === null) ? null : median(all.map(({ cpuPer10k }) => cpuPer10k!)),
+})
+
+/** Fractions of the throughput and of the processor, and microseconds of a job's share of the run, turn by turn. */
+function costOf(on: readonly Turn[], off: readonly Turn[]): Figures {
+  const ratios = on.map(({ jobsPerSecond }, turn) => jobsPerSecond / off[turn]!.jobsPerSecond)
+  const cpu = on.map(({ cpuPer10k }, turn) => (cpuPer10k ?? Number.NaN) / (off[turn]!.cpuPer10k ?? Number.NaN))
+  const longer = on.map(({ jobsPerSecond }, turn) => 1e6 / jobsPerSecond - 1e6 / off[turn]!.jobsPerSecond)
+  return {
+    overhead: 1 - median(ratios),
+    cpuOverhead: Number.isNaN(cpu[0]) ? null : median(cpu) - 1,
+    microsPerJob: median(longer),
+  }
+}
+
+function drainOnce({ server, side, options, say }: Run, observed: Observed): Promise<Turn> {
   const jobs = options.jobs ?? JOBS
   return onStage(server, side, async (stage) => {
     await seedStage(stage, jobs, options)

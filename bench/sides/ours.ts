@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { Millrace, defineJob } from "millrace"
-import { leadership, metrics, pruner, recovery, Worker, type Plugin } from "millrace/worker"
+import { Worker, type Plugin } from "millrace/worker"
 import pg from "pg"
 import { root } from "../root.ts"
 import type { Handle, Payload, Producer, Running, Side, WorkerOptions } from "../side.ts"
+import { observing } from "./observing.ts"
 
 const noop = defineJob<Payload>({ name: "noop", queue: "default" })
 
@@ -38,32 +39,25 @@ function producer(url: string): Promise<Producer> {
 }
 
 async function worker(url: string, options: WorkerOptions, handle: Handle): Promise<Running> {
-  const app = connect(url)
+  const watching = observing(options.observed)
+  const app = connect(url, watching.plugins)
+  if (watching.plugins.length > 0) await app.migrate()
   if (options.concurrency !== undefined) {
     await app.declareQueue({ name: "default", concurrency: options.concurrency }, { upsert: true })
   }
   const plugins = options.saving ? [await saver(url)] : []
   const handlers = [noop.handler((payload) => handle(payload))]
-  const running = new Worker(app, { handlers, plugins, ...observing(options) })
+  const running = new Worker(app, { handlers, plugins, ...watching.worker })
   await running.start()
-  const scraping = options.observed === "on" ? setInterval(() => void scrape(running), 1_000) : undefined
+  const scraping = running.healthPort === undefined ? undefined : setInterval(() => void scrape(running), 1_000)
   return {
     async stop() {
       clearInterval(scraping)
       await running.stop()
       await app.close()
+      await watching.stop()
     },
   }
-}
-
-/** Everything, more often than usual, so that a short run has its share of it; or nothing but what jobs need. */
-function observing({ observed }: WorkerOptions): Partial<ConstructorParameters<typeof Worker>[1]> {
-  if (observed === "on")
-    return {
-      health: { port: 0 },
-      plugins: [metrics({ every: "1s", queuesEvery: "2s", databaseEvery: "5s" })],
-    }
-  return observed === "off" ? { defaultPlugins: false, plugins: [leadership(), recovery(), pruner()] } : {}
 }
 
 async function scrape(worker: Worker): Promise<void> {
@@ -90,8 +84,8 @@ async function saver(url: string): Promise<Plugin> {
   }
 }
 
-function connect(url: string): Millrace {
-  return new Millrace({ dsn: url, logger: false })
+function connect(url: string, plugins: Plugin[] = []): Millrace {
+  return new Millrace({ dsn: url, logger: false, plugins })
 }
 
 const require = createRequire(import.meta.url)

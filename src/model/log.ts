@@ -4,7 +4,11 @@ export interface Logger {
   info(message: string, fields?: object): void
   warn(message: string, fields?: object): void
   error(message: string, fields?: object): void
+  /** Whether lines of a level go anywhere, as pino and winston tell it: what does not is not put together. */
+  isLevelEnabled?(level: string): boolean
 }
+
+type Level = "debug" | "info" | "warn" | "error"
 
 const nothing = () => {}
 
@@ -25,7 +29,7 @@ export const consoleLogger = (name: string): Logger => {
 /** A logger that never throws into the code that logs. */
 export function guarded(logger: Logger): Logger {
   const turned = takesFieldsFirst(logger)
-  const guard = (level: keyof Logger) => (message: string, fields?: object) => {
+  const guard = (level: Level) => (message: string, fields?: object) => {
     try {
       if (turned) turned[level](fields ?? {}, message)
       else logger[level](message, fields)
@@ -33,10 +37,23 @@ export function guarded(logger: Logger): Logger {
       // A broken logger must not break a worker.
     }
   }
-  return Object.freeze({ debug: guard("debug"), info: guard("info"), warn: guard("warn"), error: guard("error") })
+  const isLevelEnabled = (level: string) => {
+    try {
+      return logger.isLevelEnabled?.(level) !== false
+    } catch {
+      return true
+    }
+  }
+  return Object.freeze({
+    debug: guard("debug"),
+    info: guard("info"),
+    warn: guard("warn"),
+    error: guard("error"),
+    isLevelEnabled,
+  })
 }
 
-type FieldsFirst = Record<keyof Logger, (fields: object, message: string) => void>
+type FieldsFirst = Record<Level, (fields: object, message: string) => void>
 
 /**
  * pino takes fields before the message, and drops what comes behind it. It is known by a symbol that all its copies share,

@@ -116,7 +116,9 @@ export class Running implements Attempt {
     return this.#details?.tags ?? []
   }
   get meta(): Record<string, unknown> {
-    return (this.#meta ??= structuredClone(this.#details?.meta ?? {}))
+    if (this.#meta) return this.#meta
+    const stored = this.#details?.meta
+    return (this.#meta = stored ? structuredClone(stored) : {})
   }
   get expired(): boolean {
     return this.#details?.expired === true

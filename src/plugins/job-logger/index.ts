@@ -60,9 +60,10 @@ export function jobLogger(given?: JobLoggerOptions): Plugin {
   const { name, level, events, args } = options
   const times = new WeakMap<RunningJob, Times>()
   const lines = new Lines(options.logger)
-  const write = (event: JobLogEvent, fields: object) => {
-    if (events.includes(event))
-      lines.write(levels[event] ?? level, `job ${event}`, { event: `job.${event}`, ...fields })
+  const wanted = new Set<JobLogEvent>(events)
+  const write = (event: JobLogEvent, fields: () => object) => {
+    const at = levels[event] ?? level
+    if (wanted.has(event) && lines.takes(at)) lines.write(at, `job ${event}`, { event: `job.${event}`, ...fields() })
   }
   let remove: (() => void) | undefined
   let workers = 0 // of this process; they hear one hub
@@ -72,7 +73,7 @@ export function jobLogger(given?: JobLoggerOptions): Plugin {
     onStart(ctx) {
       lines.open(ctx.log)
       workers += 1
-      remove ??= ctx.hub.on("job.recovered", ({ body, remote }) => remote || write("lost", body))
+      remove ??= ctx.hub.on("job.recovered", ({ body, remote }) => remote || write("lost", () => body))
     },
     onStop() {
       if (--workers > 0) return
@@ -81,7 +82,7 @@ export function jobLogger(given?: JobLoggerOptions): Plugin {
     },
     around(job, next) {
       times.set(job, { started: monotonic(), ended: undefined })
-      write("started", { ...about(job), ...(args && { args: (job as { payload?: unknown }).payload }) })
+      write("started", () => ({ ...about(job), ...(args && { args: (job as { payload?: unknown }).payload }) }))
       return next()
     },
     finished(job) {
@@ -91,13 +92,15 @@ export function jobLogger(given?: JobLoggerOptions): Plugin {
     saved(batch) {
       for (const ended of batch) {
         const event = ends[ended.state]
-        if (event) write(event, { ...about(ended.job), ...durationOf(times.get(ended.job)), ...errorOf(ended) })
+        if (event) write(event, () => ({ ...about(ended.job), ...durationOf(times.get(ended.job)), ...errorOf(ended) }))
       }
     },
   }
 }
 
 const about = ({ id, name, queue, attempt, maxAttempts }: RunningJob) => ({ id, name, queue, attempt, maxAttempts })
+
+type Level = "debug" | "info" | "warn" | "error"
 
 interface Times {
   readonly started: number
@@ -129,7 +132,12 @@ class Lines {
     for (const line of this.#held.splice(0)) this.write(...line)
   }
 
-  write(level: keyof Logger, message: string, fields: object): void {
+  /** Whether a line of this level goes anywhere, as far as is known. */
+  takes(level: Level): boolean {
+    return this.#log?.isLevelEnabled?.(level) !== false
+  }
+
+  write(level: Level, message: string, fields: object): void {
     if (this.#log) this.#log[level](message, fields)
     else if (this.#held.length < mostHeld) this.#held.push([level, message, fields])
   }

@@ -3,6 +3,7 @@ import { errorRecord } from "../../model/errors.ts"
 import { isDirective, type Report } from "../../model/outcome.ts"
 import type { Claim, Ended, PushCall, PushedJob } from "../../model/plugin.ts"
 import type { RunningJob } from "../../model/running-job.ts"
+import type { JobState } from "../../model/state.ts"
 import type { Attributes, OpenTelemetryLike, Span, SpanLink, Tracer, TraceContext } from "./api.ts"
 import { carried, carrierIn, isFree, previousIn, received, withPrevious } from "./carrier.ts"
 import { instruments, operationAttributes, type Instruments, type Operation } from "./instruments.ts"
@@ -143,7 +144,7 @@ export class Recorder {
     let report: Report | undefined
     let type: string | undefined
     try {
-      report = await api.context.with(context, next)
+      report = await (context === api.ROOT_CONTEXT ? next() : api.context.with(context, next))
       if (isFailure(job, report)) type = this.#failed(span, report.error)
       return report
     } catch (error) {
@@ -151,12 +152,8 @@ export class Recorder {
       throw error
     } finally {
       span?.end()
-      const attributes = {
-        ...operationAttributes("run", job.queue),
-        "millrace.job.name": job.name,
-        ...errorType(type),
-      }
-      this.#record(({ process }) => process.record((monotonic() - started) / 1_000, attributes))
+      const ms = monotonic() - started
+      this.#record(({ process }) => process.record(ms / 1_000, processAttributes(job, type)))
     }
   }
 
@@ -185,27 +182,31 @@ export class Recorder {
   }
 
   saved(batch: readonly Ended[]): void {
+    const at = monotonic()
+    const longest = new Map<string, number>() // by queue
     for (const ended of batch) {
-      const { job, state, error } = ended
-      const attributes = { ...operationAttributes("settle", job.queue), ...errorType(error?.name) }
-      const outcome = { "millrace.job.name": job.name, "millrace.job.state": state }
-      const attempt = this.#attempts.get(job)
-      const ms = attempt?.decidedAt === undefined ? undefined : monotonic() - attempt.decidedAt
-      this.#record(({ operation, ended: counter }) => {
-        counter.add(1, { "messaging.destination.name": job.queue, ...outcome, ...errorType(error?.name) })
-        if (ms !== undefined) operation.record(ms / 1_000, attributes)
-      })
-      if (ms !== undefined) this.#settled(job, attempt!, ms, { ...attributes, ...outcome })
+      const attempt = this.#attempts.get(ended.job)
+      if (attempt?.decidedAt === undefined) continue
+      const ms = at - attempt.decidedAt
+      longest.set(ended.job.queue, Math.max(longest.get(ended.job.queue) ?? 0, ms))
+      this.#settled(ended, attempt.context, ms)
     }
+    this.#record(({ operation, ended: counter }) => {
+      for (const [attributes, count] of counted(batch)) counter.add(count, attributes)
+      for (const [queue, ms] of longest) operation.record(ms / 1_000, operationAttributes("settle", queue))
+    })
   }
 
-  #settled(job: RunningJob, { context }: Attempt, ms: number, attributes: Attributes): void {
-    if (!this.#makes("settle")) return
-    const settings = {
-      kind: this.#settings.api.SpanKind.CLIENT,
-      attributes: { ...attributes, ...messageId(job.id) },
-      startTime: now() - ms,
+  /** Nobody would keep the settlement of a run that is not recorded. */
+  #settled({ job, state, error }: Ended, context: TraceContext, ms: number): void {
+    const { api } = this.#settings
+    if (!this.#makes("settle") || api.trace.getSpanContext(context)?.traceFlags === 0) return
+    const attributes = {
+      ...operationAttributes("settle", job.queue),
+      ...messageId(job.id),
+      ...outcomeAttributes(job, state, error?.name),
     }
+    const settings = { kind: api.SpanKind.CLIENT, attributes, startTime: now() - ms }
     this.#tracer.startSpan(`settle ${job.name}`, settings, context).end()
   }
 
@@ -251,19 +252,43 @@ const messageId = (id: string | undefined): Attributes => (id === undefined ? {}
 
 const errorType = (type: string | undefined): Attributes => (type === undefined ? {} : { "error.type": type })
 
-const runAttributes = (job: RunningJob): Attributes => ({
-  ...operationAttributes("run", job.queue),
-  ...messageId(job.id),
-  "millrace.job.name": job.name,
-  "millrace.job.attempt": job.attempt,
-  "millrace.job.max_attempts": job.maxAttempts,
-  ...workflowAttributes(job.meta),
+function processAttributes({ name, queue }: RunningJob, error: string | undefined): Attributes {
+  const attributes = operationAttributes("run", queue)
+  attributes["millrace.job.name"] = name
+  if (error !== undefined) attributes["error.type"] = error
+  return attributes
+}
+
+const outcomeAttributes = ({ name }: RunningJob, state: JobState, error: string | undefined): Attributes => ({
+  "millrace.job.name": name,
+  "millrace.job.state": state,
+  ...errorType(error),
 })
 
+/** How many attempts of a batch ended alike: an instrument is asked once for all of them. */
+function counted(batch: readonly Ended[]): Iterable<readonly [Attributes, number]> {
+  const found = new Map<string, [Attributes, number]>()
+  for (const { job, state, error } of batch) {
+    const key = `${job.queue}\n${job.name}\n${state}\n${error?.name ?? ""}`
+    const one = found.get(key)
+    if (one) one[1] += 1
+    else found.set(key, [{ "messaging.destination.name": job.queue, ...outcomeAttributes(job, state, error?.name) }, 1])
+  }
+  return found.values()
+}
+
+function runAttributes(job: RunningJob): Attributes {
+  const attributes = processAttributes(job, undefined)
+  attributes["messaging.message.id"] = job.id
+  attributes["millrace.job.attempt"] = job.attempt
+  attributes["millrace.job.max_attempts"] = job.maxAttempts
+  return Object.assign(attributes, workflowAttributes(job.meta))
+}
+
 /** Steps of workflows say in their meta which they are: what belongs to one run of a workflow is found by its id. */
-function workflowAttributes({ workflow }: Readonly<Record<string, unknown>>): Attributes {
+function workflowAttributes({ workflow }: Readonly<Record<string, unknown>>): Attributes | undefined {
   const { id, step } = (workflow ?? {}) as { id?: unknown; step?: unknown }
-  if (typeof id !== "string" || typeof step !== "string") return {}
+  if (typeof id !== "string" || typeof step !== "string") return undefined
   return { "millrace.workflow.id": id, "millrace.workflow.step": step }
 }
 

@@ -124,6 +124,9 @@ function storedSource(from: Source): Record<string, unknown> {
   }
 }
 
+/** A template that is nothing but one of these says so, and is not filled but taken. */
+const takes: ReadonlySet<string> = new Set(["input", "item"])
+
 export function storedTemplate({ json, holes }: Template): Record<string, unknown> {
   if (!holes) return { json }
   const stored = holes.map((hole) => ({
@@ -131,7 +134,9 @@ export function storedTemplate({ json, holes }: Template): Record<string, unknow
     at: textArray(hole.at),
     ...(hole.optional && { optional: true }),
   }))
-  return { json, holes: stored }
+  const [only] = holes
+  const whole = holes.length === 1 && only && only.at.length === 0 && only.path.length === 0
+  return { json, holes: stored, ...(whole && takes.has(only.from) && { take: only.from }) }
 }
 
 /** Fills a template that reads nothing but the input; undefined for one that reads more. */

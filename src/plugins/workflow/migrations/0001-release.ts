@@ -12,12 +12,20 @@ export const releaseFunctions = (names: PluginNames): string[] => [
   ...release(names),
 ]
 
+/** A payload. What is the whole input or item is taken as it is: a call costs more than the rest of the row. */
+const filled = (s: string, plan: string, workflow: string, input: string, item = "null", index = "null"): string =>
+  `case ${plan} ->> 'take' when 'input' then ${input} when 'item' then ${item}
+          else ${s}.workflow_fill_1(${[workflow, plan, input, item, index].join(", ")}) end`
+
 /**
- * Stores jobs and wakes their queues. `from` selects id, workflow, step (the row), key, undo, k (the kind of the job, as
- * compiled) and payload. The job points to its step in `options`, which handlers cannot change; `meta` is for people.
+ * Marks steps as released, stores their jobs and wakes the queues. `from` selects id, workflow, step (the row), key, undo,
+ * k (the kind of the job, as compiled) and payload from `released`. The job points to its step in `options`, which
+ * handlers cannot change; `meta` is for people.
  */
-const storeJobs = ({ schema: s, channel }: PluginNames, from: string): string => `
-  with pushed as (
+const storeJobs = ({ schema: s, channel }: PluginNames, release: string, from: string): string => `
+  with released as (
+    ${release}),
+  pushed as (
     insert into ${s}.jobs (id, state, queue, name, rank, run_at, max_attempts, timeout_ms, keep_s, keep_failed_s,
       expires_at, meta, tags, options, payload)
     select r.id, (case when r.run_at > now() then 'scheduled' else 'pending' end)::${s}.job_state,
@@ -46,14 +54,14 @@ function go(names: PluginNames): string {
 declare
   v_jobs uuid[] := ${s}.workflow_uuids_1(cardinality(p_steps)); v_notices text[];
 begin
-  update ${s}.workflow_steps s set state = 'active', waits = 0, job_id = u.job, released_at = now()
-  from unnest(p_steps, v_jobs) as u(id, job) where s.id = u.id and s.id = any(p_steps);
   ${storeJobs(
     names,
-    `select s.job_id as id, w.id as workflow, s.id as step, s.key, false as undo, s.plan -> 'job' as k,
-        ${s}.workflow_fill_1(w.id, s.plan, w.input) as payload
-      from ${s}.workflow_steps s join ${s}.workflows w on w.id = s.workflow_id
-      where s.id = any(p_steps) and w.id = any(p_workflows)`,
+    `update ${s}.workflow_steps s set state = 'active', waits = 0, job_id = u.job, released_at = now()
+    from unnest(p_steps, v_jobs) as u(id, job) where s.id = u.id and s.id = any(p_steps)
+    returning s.id, s.job_id, s.workflow_id, s.key, s.plan`,
+    `select g.job_id as id, w.id as workflow, g.id as step, g.key, false as undo, g.plan -> 'job' as k,
+        ${filled(s, "g.plan", "w.id", "w.input")} as payload
+      from released g join ${s}.workflows w on w.id = g.workflow_id where w.id = any(p_workflows)`,
   )}
 end
 $$`
@@ -76,13 +84,14 @@ begin
     where i.workflow_id = w.id and i.step = m.step and i.item >= m.next_item and i.state = 'waiting'
     order by i.item limit v_room) i;
   v_jobs := ${s}.workflow_uuids_1(cardinality(v_items));
-  update ${s}.workflow_steps i set state = 'active', job_id = u.job, released_at = now()
-  from unnest(v_items, v_jobs) as u(id, job) where i.id = u.id and i.id = any(v_items);
   ${storeJobs(
     names,
-    `select i.job_id as id, w.id as workflow, i.id as step, i.key, false as undo, m.plan -> 'job' as k,
-        ${s}.workflow_fill_1(w.id, m.plan, w.input, i.input, i.item) as payload
-      from ${s}.workflow_steps i where i.id = any(v_items)`,
+    `update ${s}.workflow_steps i set state = 'active', job_id = u.job, released_at = now()
+    from unnest(v_items, v_jobs) as u(id, job) where i.id = u.id and i.id = any(v_items)
+    returning i.id, i.job_id, i.key, i.input, i.item`,
+    `select g.job_id as id, w.id as workflow, g.id as step, g.key, false as undo, m.plan -> 'job' as k,
+        ${filled(s, "m.plan", "w.id", "w.input", "g.input", "g.item")} as payload
+      from released g`,
   )}
   update ${s}.workflow_steps set next_item = v_last + 1, remaining = remaining - cardinality(v_items),
     running = running + cardinality(v_items)

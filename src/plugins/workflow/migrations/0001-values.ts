@@ -6,12 +6,12 @@ import type { PluginNames } from "../../../model/plugin.ts"
  * the function itself. Every name in them is qualified or in pg_catalog, which is always searched.
  */
 export const values = ({ schema: s }: PluginNames): string[] => [
-  // Like uuids_1 of the core (version 7, ascending), put together from bytes, at a fifth of its cost.
+  // Like uuids_1 of the core (version 7, ascending), at a tenth of its cost: one random half for all that are made at once.
   `create function ${s}.workflow_uuids_1(p_count integer) returns uuid[] language sql volatile as $$
-  select pg_catalog.array_agg(pg_catalog.encode(
-    pg_catalog.int8send(((c.start + i) >> 12 << 16) | 28672 | ((c.start + i) & 4095))
-      || pg_catalog.substr(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()), 9), 'hex')::pg_catalog.uuid order by i)
-  from (select pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) * 4096000)::pg_catalog.int8 as start) c,
+  select pg_catalog.array_agg((pg_catalog.encode(pg_catalog.int8send(
+      ((c.start + i) >> 12 << 16) | 28672 | ((c.start + i) & 4095)), 'hex') || c.half)::pg_catalog.uuid order by i)
+  from (select pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) * 4096000)::pg_catalog.int8 as start,
+      pg_catalog.right(pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), 16) as half) c,
     pg_catalog.generate_series(1, p_count) i
 $$`,
   // Where a value comes from: { value }, { text: [parts] }, or { from, step?, path } with the path as text of an array.

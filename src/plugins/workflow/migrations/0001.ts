@@ -103,7 +103,7 @@ const tables = ({ schema: s }: PluginNames): string[] => [
   runs        jsonb,                                 -- earlier runs, before retries
   constraint workflow_steps_state check
     (state in ('waiting', 'active', 'succeeded', 'failed', 'cancelled', 'skipped'))
-) with (fillfactor = 70)`,
+) with (fillfactor = 40)`,
   `create unique index workflow_steps_place on ${s}.workflow_steps (workflow_id, step, item)`,
   `create index workflow_steps_wake on ${s}.workflow_steps (wake_at) where wake_at is not null`,
   `create table ${s}.workflow_signals (
