@@ -20,16 +20,17 @@ const filled = (s: string, plan: string, workflow: string, input: string, item =
 /**
  * Marks steps as released, stores their jobs and wakes the queues. `from` selects id, workflow, step (the row), key, undo,
  * k (the kind of the job, as compiled) and payload from `released`. The job points to its step in `options`, which
- * handlers cannot change; `meta` is for people.
+ * handlers cannot change; `meta` is for people. Jobs are ready as of now, not as of the start of a transaction that has
+ * settled hundreds of others meanwhile: scans that start behind the last job claimed would miss them for a while.
  */
 const storeJobs = ({ schema: s, channel }: PluginNames, release: string, from: string): string => `
   with released as (
     ${release}),
   pushed as (
-    insert into ${s}.jobs (id, state, queue, name, rank, run_at, max_attempts, timeout_ms, keep_s, keep_failed_s,
+    insert into ${s}.jobs (id, state, queue, name, rank, ready_at, run_at, max_attempts, timeout_ms, keep_s, keep_failed_s,
       expires_at, meta, tags, options, payload)
     select r.id, (case when r.run_at > now() then 'scheduled' else 'pending' end)::${s}.job_state,
-      r.k ->> 'queue', r.k ->> 'name', coalesce((r.k ->> 'rank')::integer, 0), coalesce(r.run_at, now()),
+      r.k ->> 'queue', r.k ->> 'name', coalesce((r.k ->> 'rank')::integer, 0), (select clock_timestamp()), coalesce(r.run_at, now()),
       coalesce((r.k ->> 'max_attempts')::integer, 5), (r.k ->> 'timeout_ms')::integer,
       coalesce((r.k ->> 'keep_s')::integer, 86400), coalesce((r.k ->> 'keep_failed_s')::integer, 86400),
       now() + (r.k ->> 'expires_ms')::float8 * interval '1 millisecond',
