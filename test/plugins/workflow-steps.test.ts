@@ -19,6 +19,8 @@ const joined = workflow("joined", (w: Builder<object | undefined>) => {
   return w.step("join", job, { left, right })
 })
 
+const single = workflow("single", (w: Builder<undefined>) => w.step("only", job, {}))
+
 beforeAll(async () => {
   all = await fixture()
   app = await all.app({ plugins: [flows] })
@@ -154,7 +156,6 @@ test("a caller who dies between the two halves of a cancel leaves a workflow tha
 })
 
 test("an old job of a step that was retried changes nothing when it ends", async () => {
-  const single = workflow("single", (w: Builder<undefined>) => w.step("only", job, {}))
   const { id } = await flows.push(single)
   const old = await jobOf(id, "only")
   await flows.get(id).cancel()
@@ -170,6 +171,70 @@ test("an old job of a step that was retried changes nothing when it ends", async
   await end(second, [fresh])
   await second.query("commit")
   expect((await flows.get(id).get())!.state).toBe("succeeded")
+})
+
+test("a timer that two workers fire at once ends once, and releases one job", async () => {
+  const napping = workflow("napping", (w: Builder<undefined>) => {
+    w.step("after", job, {}, { after: w.sleep("nap", "1h") })
+  })
+  const { id } = await flows.push(napping)
+  await all.pool.query("update millrace.workflow_steps set wake_at = now() where workflow_id = $1 and key = 'nap'", [
+    id,
+  ])
+  await using first = await session()
+  await using second = await session()
+  const fire = async (client: pg.PoolClient) => {
+    const { rows } = await client.query<{ fired: number }>("select fired from millrace.workflow_fire_1(100)")
+    return rows[0]!.fired
+  }
+  expect(await fire(first)).toBe(1)
+  const fired = fire(second)
+  await until(waiting, "the second waits for the workflow")
+  await first.query("commit")
+  expect(await fired).toBe(0)
+  await second.query("commit")
+  expect(await states(id)).toEqual({ nap: "succeeded", after: "active" })
+  expect(await jobsOf(id)).toEqual(["after"])
+})
+
+const grow = (id: string, claims: number) => flows.graft({ id, claims }, (w) => void w.step("grown", job, {}))
+
+/** A step's job that runs as its first claim. */
+async function running(): Promise<{ workflow: string; id: string }> {
+  const { id: workflow } = await flows.push(single)
+  const id = await jobOf(workflow, "only")
+  await all.pool.query("update millrace.jobs set state = 'running', token = $1, claims = 1 where id = $2", [token, id])
+  return { workflow, id }
+}
+
+const takeBack = "update millrace.jobs set state = 'pending', token = null where id = $1"
+
+test("a claim cannot be lost while a graft of it is decided", async () => {
+  const { workflow: id, id: jobId } = await running()
+  await using busy = await session()
+  await busy.query("select from millrace.workflows where id = $1 for update", [id])
+  const grafted = grow(jobId, 1)
+  await until(waiting, "the graft waits for the workflow")
+  const free = "select id from millrace.jobs where id = $1 for update skip locked" // as recovery looks for lost jobs
+  expect((await all.pool.query(free, [jobId])).rows).toEqual([])
+  await busy.query("rollback")
+  await grafted
+  expect((await all.pool.query(free, [jobId])).rows).toHaveLength(1)
+  expect(await states(id)).toEqual({ only: "active", grown: "waiting" })
+})
+
+test("a graft that comes while its claim is being lost waits, and is refused", async () => {
+  const { workflow: id, id: jobId } = await running()
+  await using recovery = await session()
+  await recovery.query(takeBack, [jobId])
+  const grafted = grow(jobId, 1).then(
+    () => "done",
+    (error: { code: string }) => error.code,
+  )
+  await until(waiting, "the graft waits for the job")
+  await recovery.query("commit")
+  expect(await grafted).toBe("MILLRACE_LEASE_LOST")
+  expect(await states(id)).toEqual({ only: "active" })
 })
 
 test("a workflow that cannot be advanced fails alone; the batch is stored, and its neighbours go on", async () => {

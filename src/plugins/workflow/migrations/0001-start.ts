@@ -69,8 +69,9 @@ declare
   v_pointer jsonb; v_step ${s}.workflow_steps%rowtype; w ${s}.workflows%rowtype;
   v_old bigint[]; v_before bigint[]; v_roots bigint[]; v_sinks bigint[]; v_sink_steps integer[];
 begin
+  -- Locked, so that the claim cannot be lost between this look and the commit.
   select j.options -> 'workflow' into v_pointer from ${s}.jobs j
-  where j.id = p_job and j.token is not null and j.claims = p_claims;
+  where j.id = p_job and j.token is not null and j.claims = p_claims for share;
   if v_pointer is null or v_pointer ? 'undo' then return 'stale'; end if;
   select * into w from ${s}.workflows where id = (v_pointer ->> 'id')::uuid for update;
   select * into v_step from ${s}.workflow_steps where id = (v_pointer ->> 'step')::bigint;
