@@ -1,4 +1,5 @@
 import { condition, defineJob, workflow, workflows, type Handler, type Millrace, type Workflows } from "millrace"
+import { setTimeout as sleep } from "node:timers/promises"
 import { afterAll, beforeAll, expect, test } from "vitest"
 import { z } from "zod"
 import { obeying } from "../support/worker-fixture.ts"
@@ -13,6 +14,7 @@ const echo = defineJob<unknown, unknown>({ name: "echo", maxAttempts: 1 })
 const fails = defineJob<{ with: string }, string>({ name: "fails", maxAttempts: 1 })
 const hold = defineJob<object, string>({ name: "hold", maxAttempts: 1 })
 const grow = defineJob<{ n: number }, string>({ name: "grow", maxAttempts: 2, backoff: { initial: 0 } })
+const narrow = defineJob<number, number>({ name: "narrow", queue: "narrow", maxAttempts: 1 })
 const note = defineJob<{ what: string }, string>({ name: "note", maxAttempts: 1 })
 
 let all: Fixture
@@ -21,6 +23,7 @@ const flows: Workflows = workflows({ sweep: "200ms" })
 const notes: string[] = []
 let broken = true
 let grafts = 0
+const atOnce = { now: 0, most: 0 }
 
 const handlers: Handler[] = [
   add.handler(({ a, b }) => a + b),
@@ -44,6 +47,12 @@ const handlers: Handler[] = [
     if (++grafts === 1) throw new Error("not at the first attempt")
     return "planned"
   }),
+  narrow.handler(async (n) => {
+    atOnce.most = Math.max(atOnce.most, ++atOnce.now)
+    await sleep(2) // long enough for others to come, if they may
+    atOnce.now -= 1
+    return n
+  }),
   note.handler(({ what }) => {
     notes.push(what)
     return what
@@ -53,6 +62,7 @@ const handlers: Handler[] = [
 beforeAll(async () => {
   all = await fixture()
   app = await all.app({ plugins: [flows] })
+  await app.declareQueue({ name: "narrow", globalConcurrency: 2 })
   await all.worker(app, { handlers })
 })
 afterAll(() => all.close())
@@ -103,6 +113,13 @@ test("a map runs a job per item within its window and returns their results in o
     ["item[19]", "succeeded", 19, 209],
   ])
   expect(await (await flows.push(mapped, { list: [] })).result(within)).toEqual({ items: [] })
+})
+
+test("steps keep to the limits of their queue", async () => {
+  const limited = workflow<number[]>("limited", (w) => w.map("item", narrow, w.input, (item) => item))
+  const list = Array.from({ length: 20 }, (_, n) => n)
+  expect(await (await flows.push(limited, list)).result(within)).toEqual(list)
+  expect(atOnce).toEqual({ now: 0, most: 2 })
 })
 
 test("a step whose condition is false is skipped with those that need it, not with those that read `maybe`", async () => {
