@@ -9,6 +9,13 @@ import type { Notices } from "./notices.ts"
 
 type Handler = (event: HubEvent) => unknown
 
+interface Sent {
+  /** Which hub. */
+  readonly from: string
+  readonly name: string
+  readonly body: unknown
+}
+
 /** PostgreSQL takes 8,000 bytes per notification. */
 const largest = 6_000
 
@@ -132,8 +139,10 @@ export class EventHub implements Hub {
   }
 
   #heard(text: string): void {
-    const { from, name, body } = JSON.parse(text) as { from: string; name: string; body: unknown }
-    if (from !== this.#self) this.#tell({ name, body, remote: true })
+    const heard = JSON.parse(text) as Sent | Sent[]
+    for (const { from, name, body } of Array.isArray(heard) ? heard : [heard]) {
+      if (from !== this.#self) this.#tell({ name, body, remote: true })
+    }
   }
 }
 

@@ -20,7 +20,7 @@ export type Notice =
   | { readonly kind: "follow"; readonly about: string }
   /** A job that somebody follows has written, told its progress, or ended. */
   | { readonly kind: "news"; readonly about: string }
-  /** An event for the hubs of all processes: JSON. */
+  /** An event for the hubs of all processes, or a list of them: JSON. */
   | { readonly kind: "event"; readonly about: string }
   /** Only proves that notifications arrive. */
   | { readonly kind: "test"; readonly about: string }

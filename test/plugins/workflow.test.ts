@@ -488,3 +488,17 @@ test("the hub tells of workflows and their steps", async () => {
   for (const remove of removers) remove()
   expect(told).toEqual(expect.arrayContaining([["created", "telling"], ["step", "only", "succeeded"], ["finished", "telling", "succeeded"]])) // prettier-ignore
 })
+
+test("of workflows that finish together, more than one notification can hold, each is told", async () => {
+  const one = workflow<number>("finishes-with-others-and-has-a-long-name", (w) => w.step("only", echo, w.input))
+  const told = new Set<string>()
+  const remove = app.hub.on("workflow.finished", ({ body }) => void told.add(body.id))
+  await app.pauseQueue("default")
+  const pushed = await flows.pushMany(
+    one,
+    Array.from({ length: 200 }, (_, n) => n),
+  )
+  await app.resumeQueue("default")
+  await until(() => pushed.every(({ id }) => told.has(id)), "all of them are told")
+  remove()
+})
