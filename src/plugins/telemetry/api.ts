@@ -17,6 +17,7 @@ export interface SpanLink {
 
 export interface Span {
   spanContext(): SpanContext
+  isRecording(): boolean
   setAttributes(attributes: Attributes): unknown
   setStatus(status: { code: number; message?: string }): unknown
   recordException(error: unknown): void

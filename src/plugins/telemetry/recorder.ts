@@ -45,11 +45,15 @@ const underWay = Symbol("millrace.push")
 /** More links than that are dropped by the SDK anyhow. */
 const mostLinks = 128
 
+/** Kinds of jobs whose attributes are kept. */
+const mostKnown = 1_000
+
 const now = (): number => performance.timeOrigin + performance.now()
 
 export class Recorder {
   readonly #settings: RecorderSettings
   readonly #attempts = new WeakMap<RunningJob, Attempt>()
+  readonly #ofJobs = new Map<string, Attributes>()
   #instruments: Instruments | undefined
 
   constructor(settings: RecorderSettings) {
@@ -153,7 +157,8 @@ export class Recorder {
     } finally {
       span?.end()
       const ms = monotonic() - started
-      this.#record(({ process }) => process.record(ms / 1_000, processAttributes(job, type)))
+      const attributes = this.#attributesOf(job)
+      this.#record(({ process }) => process.record(ms / 1_000, type === undefined ? attributes : { ...attributes, ...errorType(type) })) // prettier-ignore
     }
   }
 
@@ -165,8 +170,9 @@ export class Recorder {
     const before = previousIn(carrier)
     const links = [...(before ? [{ context: before }] : []), ...(relation === "link" ? this.#linkToPush(job) : [])]
     const parent = relation === "link" ? api.ROOT_CONTEXT : context
-    const settings = { kind: api.SpanKind.CONSUMER, attributes: runAttributes(job), links }
+    const settings = { kind: api.SpanKind.CONSUMER, attributes: this.#attributesOf(job), links }
     const span = this.#tracer.startSpan(`run ${job.name}`, settings, parent)
+    if (span.isRecording()) span.setAttributes(runAttributes(job))
     return { span, context: withSpan(api, context, span) }
   }
 
@@ -230,6 +236,17 @@ export class Recorder {
     return name
   }
 
+  /** What all runs of a job have in common, made once: this is on the way of every job. */
+  #attributesOf({ name, queue }: RunningJob): Attributes {
+    const key = `${queue}\n${name}`
+    const known = this.#ofJobs.get(key)
+    if (known) return known
+    if (this.#ofJobs.size >= mostKnown) this.#ofJobs.clear()
+    const attributes = { ...operationAttributes("run", queue), "millrace.job.name": name }
+    this.#ofJobs.set(key, attributes)
+    return attributes
+  }
+
   #makes(operation: Operation): boolean {
     return this.#settings.spans.includes(operation)
   }
@@ -252,13 +269,6 @@ const messageId = (id: string | undefined): Attributes => (id === undefined ? {}
 
 const errorType = (type: string | undefined): Attributes => (type === undefined ? {} : { "error.type": type })
 
-function processAttributes({ name, queue }: RunningJob, error: string | undefined): Attributes {
-  const attributes = operationAttributes("run", queue)
-  attributes["millrace.job.name"] = name
-  if (error !== undefined) attributes["error.type"] = error
-  return attributes
-}
-
 const outcomeAttributes = ({ name }: RunningJob, state: JobState, error: string | undefined): Attributes => ({
   "millrace.job.name": name,
   "millrace.job.state": state,
@@ -277,13 +287,13 @@ function counted(batch: readonly Ended[]): Iterable<readonly [Attributes, number
   return found.values()
 }
 
-function runAttributes(job: RunningJob): Attributes {
-  const attributes = processAttributes(job, undefined)
-  attributes["messaging.message.id"] = job.id
-  attributes["millrace.job.attempt"] = job.attempt
-  attributes["millrace.job.max_attempts"] = job.maxAttempts
-  return Object.assign(attributes, workflowAttributes(job.meta))
-}
+/** What tells one run from another. */
+const runAttributes = (job: RunningJob): Attributes => ({
+  ...messageId(job.id),
+  "millrace.job.attempt": job.attempt,
+  "millrace.job.max_attempts": job.maxAttempts,
+  ...workflowAttributes(job.meta),
+})
 
 /** Steps of workflows say in their meta which they are: what belongs to one run of a workflow is found by its id. */
 function workflowAttributes({ workflow }: Readonly<Record<string, unknown>>): Attributes | undefined {
