@@ -1,9 +1,10 @@
 // The worker's half of a child process: handlers that count, and stamp the time where latency is asked for.
 import { setTimeout as sleep } from "node:timers/promises"
+import pg from "pg"
 import { now, ownCpu } from "./measure.ts"
 import type { Payload, Running, Side, WorkerOptions } from "./side.ts"
 
-export type Work = "nothing" | "stamp" | "sleep5"
+export type Work = "nothing" | "stamp" | "sleep5" | "query"
 
 export interface Consumption {
   /** CPU seconds since the first handler started. */
@@ -31,6 +32,7 @@ export async function consume(
   events: ConsumeEvents,
 ): Promise<Consumption> {
   const latencies: number[] = []
+  let pool: pg.Pool | undefined
   let finished = 0
   let cpuAtFirst: number | undefined
   const begin = () => {
@@ -45,6 +47,12 @@ export async function consume(
     },
     sleep5: async () => {
       await sleep(5)
+      finished++
+    },
+    // The least that a job of an application does: it asks its database one question.
+    query: async ({ i }) => {
+      pool ??= new pg.Pool({ connectionString: url, max: 10 })
+      await pool.query({ name: "ask", text: "select $1::integer as answer", values: [i] })
       finished++
     },
   }

@@ -1,12 +1,15 @@
-// What does it cost to see everything? A backlog of no-op jobs is worked off with all of it on, with all of it on for every
-// single job, and with none of it, in turns, in one run (bench/sides/observing.ts says what that is).
+// What does it cost to see everything? A backlog is worked off with all of it on, with all of it on for every single job, and
+// with none of it, in turns, in one run (bench/sides/observing.ts says what that is). Once with jobs that ask their database
+// one question, the least that a job of an application does; and once with jobs that do nothing, where every microsecond shows.
 import { median, per10k, type Figures } from "../figures.ts"
 import type { Measurement, Run, Scenario } from "../scenario.ts"
 import type { Observed } from "../side.ts"
 import { drained, onStage, seedStage } from "../stage.ts"
 
-const JOBS = 150_000
+const JOBS = { query: 30_000, nothing: 150_000 } as const
 const TURNS = 5
+
+type Load = keyof typeof JOBS
 
 export const observability: Scenario = {
   summary: "share of throughput that metrics, traces, logs, errors and alerts cost; on and off in turns",
@@ -23,23 +26,32 @@ interface Turn {
 }
 
 async function measure(run: Run): Promise<Measurement> {
+  const query = await takeTurns(run, "query")
+  const nothing = await takeTurns(run, "nothing")
+  const figures: Figures = { ...costsOf(query), nothing: costsOf(nothing) }
+  const turns = [query, nothing].flatMap((one) => Object.values(one).flat())
+  const foreignLoad = Math.max(...turns.map((turn) => turn.foreignLoad ?? 0))
+  return { figures, versions: turns[0]!.versions, foreignLoad }
+}
+
+async function takeTurns(run: Run, load: Load): Promise<Record<Observed, Turn[]>> {
   const turns: Record<Observed, Turn[]> = { off: [], on: [], every: [] }
   // Whoever is first finds a colder machine: each is first as often as last.
   for (let turn = 0; turn < TURNS; turn++) {
     for (const which of turn % 2 === 0 ? (["off", "on", "every"] as const) : (["every", "on", "off"] as const)) {
-      turns[which].push(await drainOnce(run, which))
+      turns[which].push(await drainOnce(run, load, which))
     }
   }
-  const figures: Figures = {
-    ...costOf(turns.on, turns.off),
-    everyJob: costOf(turns.every, turns.off),
-    on: figuresOf(turns.on),
-    every: figuresOf(turns.every),
-    off: figuresOf(turns.off),
-  }
-  const loads = Object.values(turns).flatMap((all) => all.map(({ foreignLoad }) => foreignLoad ?? 0))
-  return { figures, versions: turns.on[0]!.versions, foreignLoad: Math.max(...loads) }
+  return turns
 }
+
+const costsOf = ({ off, on, every }: Record<Observed, Turn[]>): Figures => ({
+  ...costOf(on, off),
+  everyJob: costOf(every, off),
+  off: figuresOf(off),
+  on: figuresOf(on),
+  every: figuresOf(every),
+})
 
 const figuresOf = (all: readonly Turn[]): Figures => ({
   jobsPerSecond: median(all.map(({ jobsPerSecond }) => jobsPerSecond)),
@@ -58,13 +70,13 @@ function costOf(on: readonly Turn[], off: readonly Turn[]): Figures {
   }
 }
 
-function drainOnce({ server, side, options, say }: Run, observed: Observed): Promise<Turn> {
-  const jobs = options.jobs ?? JOBS
+function drainOnce({ server, side, options, say }: Run, load: Load, observed: Observed): Promise<Turn> {
+  const jobs = options.jobs ?? JOBS[load]
   return onStage(server, side, async (stage) => {
     await seedStage(stage, jobs, options)
     const worker = stage.fork()
     await worker.call("describe") // loaded
-    const started = worker.call("work", "nothing", { concurrency: options.concurrency, observed })
+    const started = worker.call("work", load, { concurrency: options.concurrency, observed })
     await Promise.race([worker.first, started.then(() => worker.first)])
     const meter = stage.startMeter()
     const end = await drained(stage, [worker], jobs)
@@ -72,7 +84,7 @@ function drainOnce({ server, side, options, say }: Run, observed: Observed): Pro
     await started
     const client = await worker.call("usedCpu")
     const jobsPerSecond = jobs / ((end - (await worker.first)) / 1_000)
-    say(`${observed}: ${Math.round(jobsPerSecond)} jobs/s`)
+    say(`${load}, ${observed}: ${Math.round(jobsPerSecond)} jobs/s`)
     const cpuPer10k = used.server === null ? null : per10k(used.server + client, jobs)
     return { jobsPerSecond, cpuPer10k, versions: stage.versions, foreignLoad: used.foreignLoad(client) }
   })
