@@ -14,6 +14,7 @@ import { planFaults, type Fault } from "./plan.ts"
 import type { Profile } from "./profiles.ts"
 import { readRecords, slotOf, type Entry } from "./record.ts"
 import { sides, type Side, type SideName } from "./sides.ts"
+import { StallWatch, type Stall } from "./stalls.ts"
 import { stopLimit } from "./strike.ts"
 import { machineTime } from "./timing.ts"
 
@@ -32,6 +33,8 @@ interface Standing {
   /** Runs beyond a job's first, of which these no fault explains. */
   readonly secondRuns: number
   readonly unexplained: number
+  /** Runs that nothing explains but that the machine had no time for its processes. */
+  readonly stalled: number
   /** The stored result is an earlier run's than the last one that began. Undefined: it stores none. */
   readonly staleResults: number | undefined
   /** From the fault to the next run of the job, ms. */
@@ -69,6 +72,7 @@ async function stand(server: Postgres, system: SideName, seed: number, ms: numbe
   const side = sides[system]
   const { url, drop } = await newDatabase(server.url)
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), "millrace-rivals-"))
+  const watch = new StallWatch(url)
   const slots = ["w0", "w1", "w2"].map((name) => new Slot(name, "rival", () => ({ folder, url, side: system })))
   try {
     await side.migrate(url)
@@ -81,8 +85,10 @@ async function stand(server: Postgres, system: SideName, seed: number, ms: numbe
     const unfinished = await drained(side, url)
     await Promise.all(slots.map((slot) => slot.close(stopLimit)))
     const results = side.results === undefined ? undefined : await rows<Result>(url, side.results)
-    return judge(system, marks, struck, readRecords(folder), unfinished, results)
+    await watch.stop()
+    return judge(system, { marks, struck, stalls: watch.stalls, entries: readRecords(folder), unfinished, results })
   } finally {
+    await watch.stop()
     await Promise.all(slots.map((slot) => slot.close(0)))
     await drop()
     fs.rmSync(folder, { recursive: true, force: true })
@@ -141,18 +147,22 @@ interface Result {
   readonly run: number
 }
 
-function judge(
-  system: SideName,
-  marks: readonly string[],
-  struck: readonly Struck[],
-  entries: readonly Entry[],
-  unfinished: number,
-  results: readonly Result[] | undefined,
-): Standing {
+interface Seen {
+  readonly marks: readonly string[]
+  readonly struck: readonly Struck[]
+  readonly stalls: readonly Stall[]
+  readonly entries: readonly Entry[]
+  readonly unfinished: number
+  readonly results: readonly Result[] | undefined
+}
+
+function judge(system: SideName, { marks, struck, stalls, entries, unfinished, results }: Seen): Standing {
   const runs = new Map<string, Entry<"start">[]>()
   for (const one of entries) if (one.t === "start") runs.set(one.id, [...(runs.get(one.id) ?? []), one])
   const again = [...runs.values()].flatMap((all) => all.slice(1).map((next, index) => ({ first: all[index]!, next })))
   const caused = again.map((pair) => ({ ...pair, by: struck.find((one) => explains(one, pair.first, pair.next)) }))
+  const strange = caused.filter(({ by }) => by === undefined)
+  const stalled = strange.filter(({ first, next }) => stalls.some(({ from, until }) => from <= next.at && until >= first.at)) // prettier-ignore
   const times = caused.flatMap(({ by, first, next }) => (by ? [next.at - Math.max(by.from, first.at)] : [])).toSorted((a, b) => a - b) // prettier-ignore
   const share = (part: number) => times.length === 0 ? undefined : Math.round(times[Math.min(times.length - 1, Math.floor(part * times.length))]!) // prettier-ignore
   return {
@@ -163,7 +173,8 @@ function judge(
     unfinished,
     runs: [...runs.values()].reduce((sum, all) => sum + all.length, 0),
     secondRuns: again.length,
-    unexplained: caused.filter(({ by }) => by === undefined).length,
+    unexplained: strange.length - stalled.length,
+    stalled: stalled.length,
     staleResults: results?.filter(({ mark, by, run }) => isStale(runs.get(mark)?.at(-1), by, run)).length,
     p50: share(0.5),
     p99: share(0.99),
