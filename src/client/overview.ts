@@ -38,6 +38,8 @@ export interface Count {
 export interface Stats {
   /** Unfinished jobs by queue and state; states without jobs are left out. */
   readonly queues: Readonly<Record<string, Readonly<Partial<Record<JobState, Count>>>>>
+  /** How long the job that has been ready for longest has been so, ms, by queue; queues without ready jobs are left out. */
+  readonly oldestReadyMs: Readonly<Record<string, number>>
   /** Finished jobs by state, over all queues. */
   readonly finished: Readonly<Partial<Record<JobState, Count>>>
 }
@@ -59,13 +61,15 @@ export async function stats({ db, names }: Context): Promise<Stats> {
   const all = [...declared, ...(await undeclaredQueues(db, names))]
   const queues: Record<string, Partial<Record<JobState, Count>>> = {}
   for (const name of all) queues[name] = {}
+  const oldestReadyMs: Record<string, number> = {}
   const finished: Partial<Record<JobState, Count>> = {}
-  for (const { queue, state, count, exact } of await countJobs(db, names, all)) {
+  for (const { queue, state, count, exact, oldest } of await countJobs(db, names, all)) {
     const told: Count = exact ? { count, exact } : await estimate(queue, state)
+    if (queue !== null && oldest !== null) oldestReadyMs[queue] = oldest * 1_000
     if (queue === null) finished[state] = told
     else (queues[queue] ??= {})[state] = told
   }
-  return { queues, finished }
+  return { queues, oldestReadyMs, finished }
 
   async function estimate(queue: string | null, state: JobState): Promise<Count> {
     const count = await estimateJobs(db, names, queue, state)

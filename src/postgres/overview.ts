@@ -1,6 +1,7 @@
 import type { Connection } from "../model/database.ts"
 import { finalStates, type JobState } from "../model/state.ts"
-import { textArray, type Names } from "./sql.ts"
+import { readDepth } from "./metrics.ts"
+import type { Names } from "./sql.ts"
 
 /** The statements behind lists of workers and numbers of jobs. None reads a table in proportion to its size. */
 
@@ -41,48 +42,30 @@ export interface CountRow {
   count: number
   /** False: there are more. */
   exact: boolean
+  /** Of ready jobs: seconds that the oldest has been ready for. */
+  oldest: number | null
 }
 
 /** So many are counted one by one. */
 export const countedUpTo = 10_000
-
-const perQueue = {
-  ready: "j.state = 'pending' and j.crashes < 2 and (j.options ->> 'key') is null",
-  suspect: "j.state = 'pending' and j.crashes >= 2 and (j.options ->> 'key') is null",
-  keyed: "j.state = 'pending' and (j.options ->> 'key') is not null",
-  later: "j.state in ('scheduled', 'retrying')",
-}
-const overall = { running: "j.state = 'running'", blocked: "j.state = 'blocked'" }
 
 /**
  * Numbers of jobs by queue and state. Each index is read until `countedUpTo`, per queue where it begins with the queue;
  * of those that hold more, the numbers are what was seen so far.
  */
 export async function countJobs(db: Connection, names: Names, queues: readonly string[]): Promise<CountRow[]> {
-  const jobs = names.of("jobs")
-  const seen = [
-    ...Object.entries(perQueue).map(
-      ([
-        index,
-        where,
-      ]) => `select '${index} ' || q.queue, p.queue, p.state from unnest($1::text[]) as q(queue), lateral (
-         select j.queue, j.state from ${jobs} j where j.queue = q.queue and ${where} limit $2 + 1) p`,
-    ),
-    ...Object.entries(overall).map(
-      ([index, where]) =>
-        `select '${index}', p.queue, p.state from (select j.queue, j.state from ${jobs} j where ${where} limit $2 + 1) p`,
-    ),
-    ...finalStates.map(
-      (state) => `select '${state}', null, p.state from (
-         select h.state from ${names.of("jobs_history")} h where h.state = '${state}' limit $2 + 1) p`,
-    ),
-  ]
+  const unfinished: readonly CountRow[] = await readDepth(db, names, queues, countedUpTo)
+  return [...unfinished.filter(({ count }) => count > 0), ...(await countFinished(db, names))]
+}
+
+async function countFinished(db: Connection, names: Names): Promise<CountRow[]> {
+  const seen = finalStates.map(
+    (state) => `select '${state}' as state, count(*)::integer as count from (
+       select from ${names.of("jobs_history")} h where h.state = '${state}' limit $1 + 1) s`,
+  )
   const { rows } = await db.query<CountRow>(
-    `with seen(place, queue, state) as (${seen.join(" union all ")}),
-     places as (select place, count(*) <= $2 as whole from seen group by place)
-     select s.queue, s.state::text, count(*)::integer as count, bool_and(p.whole) as exact
-     from seen s join places p using (place) group by s.queue, s.state`,
-    [textArray(queues), countedUpTo],
+    `select null as queue, state, count, count <= $1 as exact, null as oldest from (${seen.join(" union all ")}) s where count > 0`,
+    [countedUpTo],
   )
   return rows
 }

@@ -118,6 +118,7 @@ test("workers and numbers of jobs are told as they are", async () => {
       default: { running: { count: 1, exact: true }, scheduled: { count: 1, exact: true } },
       idle: { pending: { count: 2, exact: true } },
     },
+    oldestReadyMs: { idle: expect.any(Number) },
     finished: { succeeded: { count: 1, exact: true }, failed: { count: 1, exact: true } },
   })
   expect(await app.workers()).toEqual([

@@ -38,15 +38,13 @@ export function figures(site: Site): Promise<Snapshot> {
   return asked
 }
 
-async function read({ app, context: { db, names } }: Site): Promise<Snapshot> {
-  const [records, workers, stats] = await Promise.all([app.queues(), app.workers(), app.stats()])
-  const { rows } = await db.query<{ queue: string; oldest: number | null; at: Date }>(
-    `select q.queue, now() as at, (select extract(epoch from now() - j.ready_at) * 1000 from ${names.of("jobs")} j
-       where j.queue = q.queue and j.state = 'pending' and j.crashes < 2 order by j.queue, j.rank, j.ready_at, j.id limit 1)::float8 as oldest
-     from unnest($1::text[]) as q(queue)`,
-    [records.map((queue) => queue.name)],
-  )
-  const oldest = new Map(rows.map((row) => [row.queue, row.oldest]))
+async function read({ app, context: { db } }: Site): Promise<Snapshot> {
+  const [records, workers, stats, { rows }] = await Promise.all([
+    app.queues(),
+    app.workers(),
+    app.stats(),
+    db.query<{ at: Date }>("select now() as at"),
+  ])
   const alive = workers.filter((worker) => worker.alive)
   const queues = records.map((queue) => {
     const serving = alive.filter((worker) => worker.queues.includes(queue.name)).map((worker) => worker.id)
@@ -54,14 +52,14 @@ async function read({ app, context: { db, names } }: Site): Promise<Snapshot> {
     return {
       ...queue,
       counts,
-      oldestReadyMs: oldest.get(queue.name) ?? null,
+      oldestReadyMs: stats.oldestReadyMs[queue.name] ?? null,
       waiting: counts.pending ?? { value: 0, capped: false },
       workers: serving,
       slots: queue.concurrency === undefined ? null : queue.concurrency * serving.length,
       served: serving.length > 0,
     }
   })
-  return { queues, workers, finished: stats.finished, at: rows[0]?.at ?? new Date() }
+  return { queues, workers, finished: stats.finished, at: rows[0]!.at }
 }
 
 function countsOf(states: Stats["queues"][string]): Partial<Record<JobState, Counted>> {
