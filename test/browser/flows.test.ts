@@ -33,7 +33,7 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
   it("leads from a value in a payload to the failed job, its error, an edit, and its success, by keyboard alone", async () => {
     await looking(async (page) => {
       await page.goto("/")
-      await page.getByText("Jobs by state").waitFor()
+      await page.locator("main").getByRole("link", { name: "Workers", exact: true }).waitFor()
       await page.keyboard.press("g")
       await page.keyboard.press("j")
       await page.waitForURL("**/jobs")
@@ -209,7 +209,7 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
   it("goes to a page, a queue and a job from the palette", async () => {
     await looking(async (page) => {
       await page.goto("/")
-      await page.getByText("Jobs by state").waitFor() // it hears keys from now on
+      await page.locator("main").getByRole("link", { name: "Workers", exact: true }).waitFor() // it hears keys from now on
       await page.keyboard.press("Control+k")
       await page.keyboard.type("billing")
       await page.getByRole("option", { name: "billing queue" }).waitFor()

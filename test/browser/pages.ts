@@ -1,7 +1,16 @@
-import type { Site } from "./site.ts"
+import { stock } from "./shop.ts"
+import { seed, type Site } from "./site.ts"
 
-/** Every page there is, with something on it. */
-export const pagesOf = ({ failed, waiting }: { failed: string; waiting: string }): readonly string[] => [
+/** Fills the site, so that every page has something on it. */
+export async function fill(site: Site): Promise<{ pages: readonly string[]; failed: string }> {
+  const seeded = await seed(site)
+  const stocked = await stock(site)
+  await furnish(site)
+  return { pages: [...pagesOf(seeded), ...stocked], failed: seeded.failed }
+}
+
+/** Pages of every installation. */
+const pagesOf = ({ failed, waiting }: { failed: string; waiting: string }): readonly string[] => [
   "/",
   "/jobs",
   "/jobs?q=state%3Afailed",
@@ -18,16 +27,24 @@ export const pagesOf = ({ failed, waiting }: { failed: string; waiting: string }
   "/schedules",
   "/workers",
   "/workers/worker-1",
-  "/metrics",
-  "/alerts",
-  "/database",
   "/audit",
   "/settings",
   "/no-such-page",
 ]
 
-/** Something in every list: a view, a token, an entry of the audit. */
-export async function furnish({ url }: Site): Promise<void> {
+/** What needs a plugin, and without it shows how to switch it on. */
+export const pluginPages = [
+  "/errors",
+  "/workflows",
+  "/flows",
+  "/schedules",
+  "/metrics",
+  "/alerts",
+  "/database",
+] as const
+
+/** Something in every list: a view, a token, an entry of the audit, a queue that is paused. */
+async function furnish({ url }: Site): Promise<void> {
   const post = (path: string, body: unknown) =>
     fetch(new URL(`api/v1${path}`, url), {
       method: "POST",

@@ -129,6 +129,14 @@ const colorOf = (name: string): string => getComputedStyle(document.documentElem
 const tens = (_: uPlot, splits: number[]): (number | null)[] =>
   splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null))
 
+/** Where dots are too dense to be drawn, those still are that no line leads to. */
+const alone = ({ data }: uPlot, series: number, show: boolean): number[] | null => {
+  if (show) return null
+  const values = data[series]!
+  const lonely = (index: number) => values[index] != null && values[index - 1] == null && values[index + 1] == null
+  return [...values.keys()].filter(lonely)
+}
+
 function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): uPlot.Options {
   const [muted, line] = [colorOf("--muted"), colorOf("--line")]
   const font = `11px ${colorOf("--sans")}`
@@ -156,7 +164,7 @@ function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): u
         label: one.label,
         stroke: colorOf(one.color),
         width: 1.5,
-        points: { size: 4 },
+        points: { size: 4, filter: alone },
         spanGaps: false,
       })),
     ],
