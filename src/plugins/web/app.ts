@@ -5,6 +5,7 @@ import { beginAudit, endAudit } from "./audit.ts"
 import type { Known } from "./auth.ts"
 import { readBody } from "./body.ts"
 import { crossSite } from "./csrf.ts"
+import { apiBase, pathBelow } from "./paths.ts"
 import { pluginRoute } from "./plugin-routes.ts"
 import { badRequest, notFound, problemOf, problemResponse, refuse } from "./problem.ts"
 import { reply, type Call, type Note, type Route } from "./route.ts"
@@ -18,12 +19,10 @@ import { makePages } from "./static.ts"
  * around it. One way for all routes, so that none can forget a step.
  */
 
-export const apiBase = "/api/v1"
-
 /** Answers every request below the place that it is mounted at. */
 export function makeApp(site: Site): (request: Request) => Promise<Response> {
   const { basePath } = site.options
-  const hono = new Hono({ getPath: (request) => pathBelow(request, basePath) })
+  const hono = new Hono({ getPath: (request) => pathBelow(request.url, basePath) })
   for (const route of routes) {
     hono.on(route.method, apiBase + route.path, (c) => answer(site, route, c.req.raw, c.req.param()))
   }
@@ -36,14 +35,6 @@ export function makeApp(site: Site): (request: Request) => Promise<Response> {
   hono.get("*", (c) => pages(c.req.raw, c.req.path))
   hono.notFound((c) => unknown(c.req.method, c.req.path))
   return async (request) => secured(await hono.fetch(request))
-}
-
-/** A proxy may have taken the base path away; then the path stands as it is. */
-export function pathBelow(request: Request, basePath: string): string {
-  const { pathname } = new URL(request.url)
-  if (basePath === "/") return pathname
-  if (pathname === basePath) return "/"
-  return pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : pathname
 }
 
 function unknown(method: string, path: string): Response {

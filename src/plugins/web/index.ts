@@ -5,7 +5,7 @@ import { failure } from "../../model/errors.ts"
 import { requireAuth } from "./auth.ts"
 import { makeHandler, type Handler, type WebHandler } from "./handler.ts"
 import { webMigrations, webTables } from "./migrations.ts"
-import { handlerOptions, hints, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
+import { hints, parseHandler, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
 import { listen, type Listening } from "./server.ts"
 
 /** The plugin: what its factory returns. */
@@ -97,14 +97,7 @@ async function cleanUp({ db, names }: PluginContext, keep: number): Promise<numb
  * @throws MILLRACE_AUTH_NEEDED without `auth`: whoever mounts it decides who comes in. MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
  */
 export function webHandler(app: Millrace, given: HandlerOptions): WebHandler {
-  const options = parseOptions("webHandler", handlerOptions, given, hints)
-  if (options.auth === undefined) {
-    throw failure(
-      "MILLRACE_AUTH_NEEDED",
-      "webHandler: `auth` must say who may come in: a function of the request, or passwordAuth({ users }).",
-    )
-  }
-  return makeHandler(app, options)
+  return makeHandler(app, parseHandler(given))
 }
 
 /**
