@@ -4,6 +4,7 @@ import type { Plugin, PluginContext } from "../../model/plugin.ts"
 import { failure } from "../../model/errors.ts"
 import { requireAuth } from "./auth.ts"
 import { makeHandler, type Handler, type WebHandler } from "./handler.ts"
+import { keepKeys } from "./idempotency.ts"
 import { webMigrations, webTables } from "./migrations.ts"
 import { hints, parseHandler, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
 import { listen, type Listening } from "./server.ts"
@@ -82,6 +83,7 @@ async function cleanUp({ db, names }: PluginContext, keep: number): Promise<numb
   const old = "now() - $1::float8 * interval '1 millisecond'"
   const statements: [string, readonly unknown[]][] = [
     [`delete from ${names.of("web_sessions")} where expires_at < now()`, []],
+    [`delete from ${names.of("web_keys")} where at < now() - interval '${keepKeys}'`, []],
     [`delete from ${names.of("web_operations")} where created_at < ${old}`, [keep]],
     [`delete from ${names.of("web_audit")} where at < ${old}`, [keep]],
   ]

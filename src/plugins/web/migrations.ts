@@ -1,5 +1,15 @@
 import type { PluginMigration } from "../../model/plugin.ts"
 
+export const webTables = [
+  "web_keys",
+  "web_kept",
+  "web_operations",
+  "web_views",
+  "web_audit",
+  "web_tokens",
+  "web_sessions",
+] as const
+
 /** Tables of the plugin. Their migrations carry the component "web", so that workers without it never see them. */
 export const webMigrations: readonly PluginMigration[] = [
   {
@@ -74,12 +84,20 @@ export const webMigrations: readonly PluginMigration[] = [
   row       jsonb not null,
   primary key (operation, job)
 )`,
+      // Answers of writes that came with an Idempotency-Key.
+      `create table ${names.of("web_keys")} (
+  visitor text not null,
+  route   text not null,                             -- method and address
+  key     text not null,
+  body    bytea not null,                            -- hash of it
+  status  integer,                                   -- null: under way, or its process has gone
+  headers jsonb,
+  answer  bytea,
+  at      timestamptz not null default now(),
+  primary key (visitor, route, key)
+)`,
+      `create index web_keys_at on ${names.of("web_keys")} (at)`,
     ],
-    down: (names) =>
-      ["web_kept", "web_operations", "web_views", "web_audit", "web_tokens", "web_sessions"].map(
-        (table) => `drop table ${names.of(table)}`,
-      ),
+    down: (names) => webTables.map((table) => `drop table ${names.of(table)}`),
   },
 ]
-
-export const webTables = ["web_kept", "web_operations", "web_views", "web_audit", "web_tokens", "web_sessions"] as const
