@@ -82,6 +82,9 @@ export const webMigrations: readonly PluginMigration[] = [
   job       uuid not null,
   source    text not null,
   row       jsonb not null,
+  log       jsonb,                                   -- of deleted jobs: its row of job_logs,
+  log_chunks jsonb,                                  -- those of job_log_chunks,
+  held_key  text,                                    -- and the key of unique_keys that it held
   primary key (operation, job)
 )`,
       // Answers of writes that came with an Idempotency-Key.
