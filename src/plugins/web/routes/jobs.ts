@@ -2,7 +2,7 @@ import { recordOf } from "../../../client/record.ts"
 import { patchOf } from "../../../client/update.ts"
 import type { JobRecord } from "../../../model/job.ts"
 import { compare } from "../../../model/rule.ts"
-import { findPage } from "../../../postgres/find.ts"
+import { findPage, type First } from "../../../postgres/find.ts"
 import { updateJob } from "../../../postgres/jobs.ts"
 import { deleteJobsIn } from "../../../postgres/bulk.ts"
 import { ifMatch } from "../if-match.ts"
@@ -40,13 +40,16 @@ const detail = (call: Call, job: JobRecord, status = 200): Response => {
   return reply(status, { ...view, version }, { etag: version })
 }
 
+const sorts: Readonly<Record<string, First | undefined>> = { "-created": "newest", created: "oldest" }
+
 async function list(call: Call): Promise<unknown> {
   const { query, site } = call
-  const sort = textParam(query, "sort") ?? "-created"
-  if (sort !== "-created") throw badRequest('sort: only "-created", newest first, which is the order of ids.')
+  const first = sorts[textParam(query, "sort") ?? "-created"]
+  if (!first)
+    throw badRequest('sort: "-created", newest first, or "created", oldest first. No index has another order.')
   const search = await readSearch(call, textParam(query, "q") ?? "")
   const limit = intParam(query, "limit", 50, 1, 200)
-  const page = await searchPage(site, search, { limit, cursor: textParam(query, "cursor") })
+  const page = await searchPage(site, search, { limit, cursor: textParam(query, "cursor"), first })
   const jobs = await readable(site, call.known.visitor, page.jobs)
   return {
     jobs: jobs.map((job) => jobRow(shown(call, job))),
@@ -233,8 +236,13 @@ export const jobRoutes: readonly Route[] = [
     method: "GET",
     path: "/jobs",
     permission: "jobs:read",
-    summary: "A page of jobs, newest first",
-    query: { q: "The search", cursor: "Where the page before ended", limit: "1 to 200, default 50", sort: "-created" },
+    summary: "A page of jobs, newest or oldest first",
+    query: {
+      q: "The search",
+      cursor: "Where the page before ended",
+      limit: "1 to 200, default 50",
+      sort: "-created (newest first, the default) or created (oldest first)",
+    },
     handle: list,
   },
   {
