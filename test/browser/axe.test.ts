@@ -102,6 +102,7 @@ describe.skipIf(!executablePath)("what axe says", () => {
       ["/schedules/sales", "Remove"],
       [pages.findLast((one) => one.startsWith("/flows/"))!, "Send a signal"],
       ["/queues/billing", "Limits"],
+      ["/metrics", "Add a mark"],
     ] as const) {
       await page.goto(path)
       await page.getByRole("button", { name: button }).click()

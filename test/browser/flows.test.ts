@@ -234,6 +234,49 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
     })
   })
 
+  it("shows when how many jobs waited how long, with the figures as a table, and the jobs behind a column", async () => {
+    await looking(async (page) => {
+      await page.goto("/metrics?heat=wait")
+      const card = page.locator(".card", { has: page.getByRole("heading", { name: "How long jobs waited" }) })
+      await card.locator("svg .cell").first().waitFor()
+      await card.getByRole("button", { name: "Table" }).click()
+      const table = card.getByRole("region", { name: "How long jobs waited" })
+      await table.waitFor()
+      const cells = await table.locator("tbody td.right").allTextContents()
+      expect(cells.map((text) => Number(text.replaceAll(",", ""))).reduce((sum, one) => sum + one)).toBeGreaterThan(30)
+      await card.getByRole("button", { name: "ran" }).click()
+      await page.getByRole("heading", { name: "How long jobs ran" }).waitFor()
+      await page.waitForURL("**/metrics?heat=run")
+      await page.getByRole("button", { name: "Table" }).first().waitFor()
+      const ran = page.locator(".card", { has: page.getByRole("heading", { name: "How long jobs ran" }) })
+      await ran.getByRole("button", { name: "Table" }).click()
+      await ran.locator("svg .cell").last().click()
+      await page.waitForURL(/\/jobs\?q=finished/)
+      await page.locator("tbody tr[data-job]").first().waitFor()
+    })
+  })
+
+  it("marks a deployment on every chart, and takes the mark away", async () => {
+    await looking(async (page) => {
+      await page.goto("/metrics")
+      await page.getByRole("button", { name: "Add a mark" }).click()
+      await page.keyboard.type("release 1.4.2")
+      await page.keyboard.press("Enter")
+      await page.getByRole("region", { name: "Marks" }).getByText("release 1.4.2").waitFor()
+      for (const chart of ["What ended", "How long jobs waited"]) {
+        const card = page.locator(".card", { has: page.getByRole("heading", { name: chart }) })
+        await card.locator("line.mark").first().waitFor({ state: "attached" })
+        expect(await card.locator("line.mark title").textContent()).toContain("release 1.4.2")
+      }
+      await page.goto("/")
+      await page.locator("main line.mark").waitFor({ state: "attached" })
+      await page.goto("/metrics")
+      await page.getByRole("button", { name: "Remove the mark release 1.4.2" }).click()
+      await page.getByText("None in this time.").waitFor()
+      expect(await page.locator("line.mark").count()).toBe(0)
+    })
+  })
+
   it("makes a token that is shown once, and revokes it", async () => {
     await looking(async (page) => {
       await page.goto("/settings")

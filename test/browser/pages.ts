@@ -45,13 +45,17 @@ export const pluginPages = [
 
 /** Something in every list: a view, a token, an entry of the audit, a queue that is paused. */
 async function furnish({ url }: Site): Promise<void> {
-  const post = (path: string, body: unknown) =>
-    fetch(new URL(`api/v1${path}`, url), {
+  const post = async (path: string, body: unknown) => {
+    const { status } = await fetch(new URL(`api/v1${path}`, url), {
       method: "POST",
       headers: { "content-type": "application/json", origin: new URL(url).origin, "sec-fetch-site": "same-origin" },
       body: JSON.stringify(body),
     })
+    if (status >= 300) throw new Error(`${path} was answered with ${status}`)
+  }
   await post("/views", { name: "Everything that failed", query: "state:failed" })
   await post("/tokens", { name: "a program", scopes: ["jobs:read"], expiresIn: "1h" })
+  await post("/marks", { text: "release 1.4.2" })
+  await post("/marks", { text: "the card service moved", at: new Date(Date.now() - 20 * 60_000).toISOString() })
   await post("/queues/quick/pause", { until: "in 1h" })
 }

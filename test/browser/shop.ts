@@ -118,7 +118,7 @@ async function metricPages(worker: Worker): Promise<string[]> {
     const { series } = await plugin.query({ prefix: "jobs.run" })
     return series.some(({ points }) => points.at(-1))
   })
-  return ["/metrics", "/metrics?queue=quick", "/database", "/queues/quick"]
+  return ["/metrics", "/metrics?queue=quick&heat=run", "/database", "/queues/quick"]
 }
 
 async function alertPages(plugin: Alerts): Promise<string[]> {

@@ -85,6 +85,7 @@ async function cleanUp({ db, names }: PluginContext, keep: number): Promise<numb
     [`delete from ${names.of("web_sessions")} where expires_at < now()`, []],
     [`delete from ${names.of("web_keys")} where at < now() - interval '${keepKeys}'`, []],
     [`delete from ${names.of("web_operations")} where created_at < ${old}`, [keep]],
+    [`delete from ${names.of("web_marks")} where at < ${old}`, [keep]],
     [`delete from ${names.of("web_audit")} where at < ${old}`, [keep]],
   ]
   let gone = 0

@@ -2,6 +2,7 @@ import type { PluginMigration } from "../../model/plugin.ts"
 
 export const webTables = [
   "web_keys",
+  "web_marks",
   "web_kept",
   "web_operations",
   "web_views",
@@ -87,6 +88,13 @@ export const webMigrations: readonly PluginMigration[] = [
   held_key  text,                                    -- and the key of unique_keys that it held
   primary key (operation, job)
 )`,
+      `create table ${names.of("web_marks")} (
+  id         uuid primary key,
+  at         timestamptz not null,
+  text       text not null,
+  created_by text not null
+)`,
+      `create index web_marks_at on ${names.of("web_marks")} (at)`,
       // Answers of writes that came with an Idempotency-Key.
       `create table ${names.of("web_keys")} (
   visitor text not null,

@@ -86,11 +86,11 @@ export const handlerOptions = {
     max: 1_000_000,
     doc: "Deleted jobs that an operation keeps for its undo; more are deleted for good.",
   }),
-  /** How long the audit, finished operations and the recycle bin are kept. */
+  /** How long the audit, finished operations, the recycle bin and marks are kept. */
   keepAudit: duration({
     default: "90d",
     min: 1_000,
-    doc: "How long the audit, finished operations and the recycle bin are kept.",
+    doc: "How long the audit, finished operations, the recycle bin and marks are kept.",
   }),
   /** Folder of the built dashboard. Default: the one in this package. */
   assets: text({ doc: "Folder of the built dashboard. Default: the one in this package." }),
