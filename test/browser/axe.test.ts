@@ -85,6 +85,7 @@ describe.skipIf(!executablePath)("what axe says", () => {
       ["/jobs?push=1", []],
       ["/jobs?q=state%3Afailed", ["j", "r"]],
       ["/jobs?q=state%3Afailed", ["j", "Enter", "e"]],
+      ["/jobs?q=state%3Afailed", ["j", "Enter", "v"]],
     ] as const) {
       await page.goto(path)
       await page.locator(".skeleton").first().waitFor({ state: "detached" })

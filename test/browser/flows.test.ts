@@ -256,6 +256,29 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
     })
   })
 
+  it("puts a failed run beside one that went well, by keyboard", async () => {
+    const good = await site.app.push(invoice, { amount: 12, customer: { name: "Same", id: 99 } })
+    await good.result({ timeout: "20s" })
+    const bad = await site.app.push(invoice, { customer: { id: 99, name: "Same" }, amount: -12 })
+    await site.app.wait([bad])
+    await looking(async (page) => {
+      await page.goto(`/jobs/${bad.id}`)
+      await page.getByRole("heading", { name: "send-invoice" }).waitFor()
+      await page.keyboard.press("v")
+      await page.getByRole("combobox", { name: "Against" }).selectOption(good.id)
+      const part = (name: string) => page.getByRole("region", { name: `${name}: the other run against this one` })
+      await part("Payload").waitFor()
+      const changed = async (name: string) =>
+        (await part(name).locator(".added, .removed").allTextContents()).map((text) => text.trim())
+      expect(await changed("Payload")).toEqual(['−   "amount": 12,', '+   "amount": -12,'])
+      expect((await changed("Result")).join()).toContain('"number": "INV-99"')
+      expect((await changed("Error"))[0]).toBe("− none")
+      expect((await changed("Error"))[1]).toContain("+ RangeError: cannot charge -12")
+      await page.keyboard.press("Escape")
+      await page.locator("dialog").waitFor({ state: "detached" })
+    })
+  })
+
   it("marks a deployment on every chart, and takes the mark away", async () => {
     await looking(async (page) => {
       await page.goto("/metrics")
