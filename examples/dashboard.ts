@@ -2,7 +2,7 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { defineJob, Millrace } from "millrace"
-import { webHandler, type Visitor } from "millrace/web"
+import type { Visitor } from "millrace/web"
 
 const mail = defineJob<{ to: string; password?: string }>({ name: "mail", queue: "mail" })
 
@@ -17,7 +17,7 @@ await app.migrate()
 await app.push(mail, { to: "Ada", password: "secret" })
 await app.push(mail, { to: "Grace" })
 
-const dashboard = webHandler(app, {
+const dashboard = app.webHandler({
   basePath: "/jobs",
   auth: (request) => users[request.headers.get("x-user") ?? ""],
 })

@@ -1,5 +1,9 @@
 /** The application's side of Millrace: define jobs, push them, wait for them, manage queues. */
-export { Millrace } from "./client/millrace.ts"
+import { Millrace as BareMillrace } from "./client/millrace.ts"
+import type { WebHandler } from "./plugins/web/handler.ts"
+import { lazyHandler } from "./plugins/web/lazy.ts"
+import type { HandlerOptions } from "./plugins/web/options.ts"
+
 export type { MillraceOptions } from "./client/millrace.ts"
 export type { PushByNameOptions } from "./client/push-by-name.ts"
 export { Reference } from "./client/reference.ts"
@@ -108,3 +112,16 @@ export { WorkflowReference } from "./plugins/workflow/reference.ts"
 export type { CancelWorkflowOptions, RetryWorkflowOptions } from "./plugins/workflow/reference.ts"
 export type { Holds, Ref, Unwired, Wired } from "./plugins/workflow/references.ts"
 export { workflow } from "./plugins/workflow/workflow.ts"
+
+/** The application's side of Millrace: push jobs, find them, wait for them, manage queues. Runs nothing by itself. */
+export class Millrace extends BareMillrace {
+  /**
+   * The dashboard and its API as a function from Request to Response, for your own server: see docs/web.md for Express,
+   * Fastify, Hono and Next. Its code is loaded with the first request.
+   *
+   * @throws MILLRACE_AUTH_NEEDED without `auth`: whoever mounts it decides who comes in. MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
+   */
+  webHandler(options: HandlerOptions): WebHandler {
+    return lazyHandler(this, options)
+  }
+}

@@ -5,6 +5,8 @@ import { isMillraceError, MillraceError } from "../lib/error.ts"
  * may change.
  */
 export const errorCodes = {
+  MILLRACE_ANSWER_NOT_KEPT:
+    "A request with this Idempotency-Key was done, and its answer held a secret that is shown once.",
   MILLRACE_AUTH_NEEDED: "The dashboard can be reached by others, and nothing says who may come in.",
   MILLRACE_BAD_BATCH: "A batch handler returned something other than one entry per job.",
   MILLRACE_BAD_CONTENT_TYPE: "A write over HTTP is not sent as JSON.",
@@ -46,6 +48,8 @@ export const errorCodes = {
   MILLRACE_FLOW_TOO_LARGE: "A flow would store more steps or more bytes than the limit.",
   MILLRACE_FORBIDDEN: "A visitor of the dashboard does not hold the permission.",
   MILLRACE_HANDLER_STUCK: "A handler goes on after its signal fired; its outcome was settled without it.",
+  MILLRACE_IDEMPOTENCY_KEY_BUSY: "The first request with this Idempotency-Key has no answer yet.",
+  MILLRACE_IDEMPOTENCY_KEY_REUSED: "An Idempotency-Key came again with another body.",
   MILLRACE_INLINE_HANDLER: "A handler is written in the worker's program, where its queue's executor cannot reach it.",
   MILLRACE_INTERNAL: "A request failed by a fault of the server; its log says which.",
   MILLRACE_JOB_FAILED: "The job failed for good.",

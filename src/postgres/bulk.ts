@@ -20,16 +20,18 @@ export async function retryJobs(db: Connection, names: Names, ids: readonly stri
 }
 
 /** Deletes jobs that do not run, with their logs. Ids that nobody knows are not returned. */
-export function deleteJobs(db: Database, names: Names, ids: readonly string[]) {
-  return db.transaction(async (tx) => {
-    const { rows } = await tx.query<{ id: string; outcome: "deleted" | "running" }>(
-      `select * from ${names.of("delete_many_1")}($1::uuid[])`,
-      [plainArray(ids)],
-    )
-    const gone = rows.filter((row) => row.outcome === "deleted").map((row) => row.id)
-    if (gone.length > 0) await deleteLogs(tx, names, gone)
-    return rows
-  })
+export const deleteJobs = (db: Database, names: Names, ids: readonly string[]) =>
+  db.transaction((tx) => deleteJobsIn(tx, names, ids))
+
+/** The same within a transaction of yours. */
+export async function deleteJobsIn(tx: Connection, names: Names, ids: readonly string[]) {
+  const { rows } = await tx.query<{ id: string; outcome: "deleted" | "running" }>(
+    `select * from ${names.of("delete_many_1")}($1::uuid[])`,
+    [plainArray(ids)],
+  )
+  const gone = rows.filter((row) => row.outcome === "deleted").map((row) => row.id)
+  if (gone.length > 0) await deleteLogs(tx, names, gone)
+  return rows
 }
 
 /** Changes jobs that have not started, and returns those. */

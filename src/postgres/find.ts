@@ -7,7 +7,7 @@ import { compileRule, type Source } from "./rule-sql.ts"
 import type { Names } from "./sql.ts"
 
 /*
- * One page of jobs, newest first, by id: UUIDv7 grows with time, so ids are the order of the pushes.
+ * One page of jobs by id, newest first or oldest first: UUIDv7 grows with time, so ids are the order of the pushes.
  *
  * What is common is found by walking back from the newest; what is rare would be walked past for seconds. So each table
  * is asked in two steps: the newest `walk` rows are looked at one by one, and only when they do not fill the page the
@@ -20,37 +20,57 @@ import type { Names } from "./sql.ts"
 export interface PageQuery {
   readonly rule: Rule
   readonly limit: number
-  /** Only jobs before this id. */
+  /** Where the page before ended: only jobs behind this id. */
   readonly before: string | undefined
+  /** Default `newest`. */
+  readonly first?: First
   /** Longest time of one statement, ms. Default 10,000. */
   readonly patience?: number
 }
 
-/** How many of the newest rows are looked at one by one. */
+export type First = "newest" | "oldest"
+
+/** The same indexes serve both, read forwards or backwards. */
+const orders = {
+  newest: { sort: "desc", past: "<", start: "ffffffff-ffff-ffff-ffff-ffffffffffff", sign: -1 },
+  oldest: { sort: "asc", past: ">", start: "00000000-0000-0000-0000-000000000000", sign: 1 },
+} as const
+
+type Order = (typeof orders)[First]
+
+const orderOf = ({ first = "newest" }: Pick<PageQuery, "first">): Order => orders[first]
+
+const inOrder =
+  ({ sign }: Order) =>
+  (a: string, b: string): number =>
+    a < b ? -sign : a > b ? sign : 0
+
+/** How many of the first rows are looked at one by one. */
 const walk = 20_000
 
 /** Longest time of one statement of a search, ms. */
 const patience = 10_000
 
-/** The page's rows, newest first. */
+/** The page's rows, in order. */
 export async function findPage(db: Database, names: Names, query: PageQuery): Promise<JobRow[]> {
   return snapshot(
     db,
     async (tx) => {
       const ids = await pageOfIds(tx, names, query)
-      return newestFirst(tx, names, ids)
+      return rowsOf(tx, names, ids, orderOf(query))
     },
     query.patience,
   )
 }
 
-async function newestFirst(tx: Connection, names: Names, ids: readonly string[]): Promise<JobRow[]> {
+async function rowsOf(tx: Connection, names: Names, ids: readonly string[], order: Order): Promise<JobRow[]> {
   if (ids.length === 0) return []
   const rows = await findJobs(tx, names, ids)
-  return rows.toSorted((a, b) => (a.id < b.id ? 1 : -1))
+  const compare = inOrder(order)
+  return rows.toSorted((a, b) => compare(a.id, b.id))
 }
 
-/** The page's ids, newest first. */
+/** The page's ids, in order. */
 export const findIds = (db: Database, names: Names, query: PageQuery): Promise<string[]> =>
   snapshot(db, (tx) => pageOfIds(tx, names, query), query.patience)
 
@@ -75,33 +95,34 @@ async function pageOfIds(tx: Connection, names: Names, query: PageQuery): Promis
     await tx.query("select set_config('enable_seqscan', 'off', true)")
     for (const id of await idsFrom(tx, names, "history", query)) ids.add(id)
   }
-  return [...ids].toSorted((a, b) => (a < b ? 1 : -1)).slice(0, query.limit)
+  return [...ids].toSorted(inOrder(orderOf(query))).slice(0, query.limit)
 }
 
 async function idsFrom(tx: Connection, names: Names, source: Source, query: PageQuery): Promise<string[]> {
   const rule = compileRule(query.rule, source, names, 3)
-  const values = [query.limit, query.before ?? "ffffffff-ffff-ffff-ffff-ffffffffffff", ...rule.values]
+  const order = orderOf(query)
+  const values = [query.limit, query.before ?? order.start, ...rule.values]
   const table = names.of(source === "jobs" ? "jobs" : "jobs_history")
   const ask = async (sql: string) => (await tx.query<{ id: string }>(sql, values)).rows.map((row) => row.id)
-  if (pinsIds(query.rule.data)) return ask(plain(table, rule.sql))
-  const newest = await ask(walked(table, rule.sql))
-  return newest.length === query.limit ? newest : [...newest, ...(await ask(deeper(table, rule.sql)))]
+  if (pinsIds(query.rule.data)) return ask(plain(table, rule.sql, order))
+  const first = await ask(walked(table, rule.sql, order))
+  return first.length === query.limit ? first : [...first, ...(await ask(deeper(table, rule.sql, order)))]
 }
 
-const plain = (table: string, rule: string): string =>
-  `select j.id from ${table} j where j.id < $2::uuid and (${rule}) order by j.id desc limit $1`
+const plain = (table: string, rule: string, { sort, past }: Order): string =>
+  `select j.id from ${table} j where j.id ${past} $2::uuid and (${rule}) order by j.id ${sort} limit $1`
 
-const walked = (table: string, rule: string): string =>
-  `select j.id from (select * from ${table} j where j.id < $2::uuid order by j.id desc limit ${walk}) j
-   where ${rule} order by j.id desc limit $1`
+const walked = (table: string, rule: string, { sort, past }: Order): string =>
+  `select j.id from (select * from ${table} j where j.id ${past} $2::uuid order by j.id ${sort} limit ${walk}) j
+   where ${rule} order by j.id ${sort} limit $1`
 
-const deeper = (table: string, rule: string): string =>
+const deeper = (table: string, rule: string, { sort, past }: Order): string =>
   `select id from (
      select j.id from ${table} j
-     where (${rule}) and (j.id < (
-       select b.id from ${table} b where b.id < $2::uuid order by b.id desc offset ${walk - 1} limit 1)) is true
+     where (${rule}) and (j.id ${past} (
+       select b.id from ${table} b where b.id ${past} $2::uuid order by b.id ${sort} offset ${walk - 1} limit 1)) is true
      offset 0) d
-   order by id desc limit $1`
+   order by id ${sort} limit $1`
 
 /** Whether the rule names ids: the primary key answers it at once. */
 function pinsIds(data: RuleData): boolean {
@@ -136,7 +157,7 @@ function ofComparison({ field, is, value }: Comparison): Sources {
 /** What a look at some of the jobs has found, and how far it came. */
 export interface PartOfPage {
   readonly rows: readonly JobRow[]
-  /** Everything from the newest down to this id has been looked at; undefined: there is no more. */
+  /** Everything from the first up to this id has been looked at; undefined: there is no more. */
   readonly reached: string | undefined
 }
 
@@ -156,13 +177,13 @@ export async function findPart(
       const parts = []
       if (sources.jobs) parts.push(await lookAt(tx, names, "jobs", query))
       if (sources.history) parts.push(await lookAt(tx, names, "history", query))
-      // Below the higher of the two ends, one of the tables has not been looked at.
-      const ends = parts.flatMap((part) => part.end ?? []).toSorted()
-      const end = ends.at(-1)
-      const found = parts.flatMap((part) => part.ids).filter((id) => end === undefined || id >= end)
-      const ids = [...new Set(found)].toSorted((a, b) => (a < b ? 1 : -1)).slice(0, query.limit)
+      // Behind the nearer of the two ends, one of the tables has not been looked at.
+      const compare = inOrder(orderOf(query))
+      const [end] = parts.flatMap((part) => part.end ?? []).toSorted(compare)
+      const found = parts.flatMap((part) => part.ids).filter((id) => end === undefined || compare(id, end) <= 0)
+      const ids = [...new Set(found)].toSorted(compare).slice(0, query.limit)
       const reached = ids.length === query.limit ? ids.at(-1) : end
-      return { rows: await newestFirst(tx, names, ids), reached }
+      return { rows: await rowsOf(tx, names, ids, orderOf(query)), reached }
     },
     query.patience,
   )
@@ -172,16 +193,18 @@ async function lookAt(
   tx: Connection,
   names: Names,
   source: Source,
-  { rule: wanted, limit, before, most }: PageQuery & { readonly most: number },
+  { rule: wanted, limit, before, most, first }: PageQuery & { readonly most: number },
 ): Promise<{ readonly ids: readonly string[]; readonly end: string | undefined }> {
   const rule = compileRule(wanted, source, names, 4)
+  const { sort, past, start, sign } = orderOf(first === undefined ? {} : { first })
   const table = names.of(source === "jobs" ? "jobs" : "jobs_history")
   const { rows } = await tx.query<{ ids: string[] | null; seen: number; last: string | null }>(
     `with seen as materialized (
-       select j.id, (${rule.sql}) is true as hit from ${table} j where j.id < $2::uuid order by j.id desc limit $3)
-     select array(select id::text from seen where hit order by id desc limit $1) as ids,
-       (select count(*) from seen)::integer as seen, (select id::text from seen order by id limit 1) as last`,
-    [limit, before ?? "ffffffff-ffff-ffff-ffff-ffffffffffff", most, ...rule.values],
+       select j.id, (${rule.sql}) is true as hit from ${table} j where j.id ${past} $2::uuid order by j.id ${sort} limit $3)
+     select array(select id::text from seen where hit order by id ${sort} limit $1) as ids,
+       (select count(*) from seen)::integer as seen,
+       (select id::text from seen order by id ${sign < 0 ? "asc" : "desc"} limit 1) as last`,
+    [limit, before ?? start, most, ...rule.values],
   )
   const { ids, seen, last } = rows[0]!
   return { ids: ids ?? [], end: seen < most ? undefined : (last ?? undefined) }

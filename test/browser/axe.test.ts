@@ -2,9 +2,10 @@ import { createRequire } from "node:module"
 import { readFileSync } from "node:fs"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { until } from "../support/until.ts"
 import { executablePath, launch, watch, type Look } from "./browser.ts"
-import { furnish, pagesOf } from "./pages.ts"
-import { seed, startSite, type Site } from "./site.ts"
+import { fill, pluginPages } from "./pages.ts"
+import { startSite, type Site } from "./site.ts"
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8")
 const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -25,6 +26,16 @@ async function findings(page: Page): Promise<string[]> {
   )
 }
 
+/** What is wrong with a page: what axe finds, or that it is wider than the screen. */
+async function walked(page: Page, path: string): Promise<string[]> {
+  await page.goto(path)
+  await page.locator("h1").first().waitFor({ state: "attached" })
+  await until(`${path} has its data`, async () => (await page.locator(".skeleton").count()) === 0)
+  const found = (await findings(page)).map((text) => `${path} ${text}`)
+  const wide = await page.evaluate<number>("document.documentElement.scrollWidth - window.innerWidth")
+  return wide > 0 ? [...found, `${path} is ${wide} px too wide`] : found
+}
+
 const looks: readonly Look[] = [
   { theme: "light", width: 1_440 },
   { theme: "dark", width: 1_440 },
@@ -38,8 +49,7 @@ describe.skipIf(!executablePath)("what axe says", () => {
   let pages: readonly string[]
   beforeAll(async () => {
     site = await startSite()
-    pages = pagesOf(await seed(site))
-    await furnish(site)
+    ;({ pages } = await fill(site))
     browser = await launch()
   })
   afterAll(async () => {
@@ -50,21 +60,24 @@ describe.skipIf(!executablePath)("what axe says", () => {
   it.each(looks)("is nothing, on every page, $theme at $width px", { timeout: 240_000 }, async (look) => {
     const { page, wrong, close } = await watch(browser, site.url, look)
     const found: string[] = []
-    for (const path of pages) {
-      await page.goto(path)
-      await page.locator(".skeleton").first().waitFor({ state: "detached" })
-      await page.locator("h1").first().waitFor({ state: "attached" })
-      found.push(...(await findings(page)).map((text) => `${path} ${text}`))
-      const wide = await page.evaluate<number>("document.documentElement.scrollWidth - window.innerWidth")
-      if (wide > 0) found.push(`${path} is ${wide} px too wide`)
-    }
+    for (const path of pages) found.push(...(await walked(page, path)))
     expect(found).toEqual([])
-    expect(wrong.filter((text) => !text.includes("404"))).toEqual([])
+    expect(wrong).toEqual([])
+    await close()
+  })
+
+  it("is nothing on pages whose plugins are not there", { timeout: 120_000 }, async () => {
+    await using bare = await startSite({ bare: true })
+    const { page, wrong, close } = await watch(browser, bare.url)
+    const found: string[] = []
+    for (const path of pluginPages) found.push(...(await walked(page, path)))
+    expect(found).toEqual([])
+    expect(wrong).toEqual([])
     await close()
   })
 
   it("is nothing in dialogs, the palette and the help", { timeout: 120_000 }, async () => {
-    const { page, close } = await watch(browser, site.url)
+    const { page, wrong, close } = await watch(browser, site.url)
     const found: string[] = []
     for (const [path, keys] of [
       ["/jobs", ["Control+k"]],
@@ -72,6 +85,7 @@ describe.skipIf(!executablePath)("what axe says", () => {
       ["/jobs?push=1", []],
       ["/jobs?q=state%3Afailed", ["j", "r"]],
       ["/jobs?q=state%3Afailed", ["j", "Enter", "e"]],
+      ["/jobs?q=state%3Afailed", ["j", "Enter", "v"]],
     ] as const) {
       await page.goto(path)
       await page.locator(".skeleton").first().waitFor({ state: "detached" })
@@ -83,7 +97,21 @@ describe.skipIf(!executablePath)("what axe says", () => {
       await page.locator("dialog[open]").waitFor()
       found.push(...(await findings(page)).map((text) => `${path} ${keys.join(" ")} ${text}`))
     }
+    for (const [path, button] of [
+      ["/schedules", "New schedule"],
+      ["/schedules/sales", "Edit"],
+      ["/schedules/sales", "Remove"],
+      [pages.findLast((one) => one.startsWith("/flows/"))!, "Send a signal"],
+      ["/queues/billing", "Limits"],
+      ["/metrics", "Add a mark"],
+    ] as const) {
+      await page.goto(path)
+      await page.getByRole("button", { name: button }).click()
+      await page.locator("dialog[open]").waitFor()
+      found.push(...(await findings(page)).map((text) => `${path} ${button} ${text}`))
+    }
     expect(found).toEqual([])
+    expect(wrong).toEqual([])
     await close()
   })
 })

@@ -33,7 +33,7 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
   it("leads from a value in a payload to the failed job, its error, an edit, and its success, by keyboard alone", async () => {
     await looking(async (page) => {
       await page.goto("/")
-      await page.getByText("Jobs by state").waitFor()
+      await page.locator("main").getByRole("link", { name: "Workers", exact: true }).waitFor()
       await page.keyboard.press("g")
       await page.keyboard.press("j")
       await page.waitForURL("**/jobs")
@@ -209,7 +209,7 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
   it("goes to a page, a queue and a job from the palette", async () => {
     await looking(async (page) => {
       await page.goto("/")
-      await page.getByText("Jobs by state").waitFor() // it hears keys from now on
+      await page.locator("main").getByRole("link", { name: "Workers", exact: true }).waitFor() // it hears keys from now on
       await page.keyboard.press("Control+k")
       await page.keyboard.type("billing")
       await page.getByRole("option", { name: "billing queue" }).waitFor()
@@ -231,6 +231,72 @@ describe.skipIf(!executablePath)("the dashboard in a browser", () => {
       expect(await row.textContent()).toContain("ada")
       await row.locator(".expand").click()
       await page.getByLabel("Before", { exact: true }).waitFor()
+    })
+  })
+
+  it("shows when how many jobs waited how long, with the figures as a table, and the jobs behind a column", async () => {
+    await looking(async (page) => {
+      await page.goto("/metrics?heat=wait")
+      const card = page.locator(".card", { has: page.getByRole("heading", { name: "How long jobs waited" }) })
+      await card.locator("svg .cell").first().waitFor()
+      await card.getByRole("button", { name: "Table" }).click()
+      const table = card.getByRole("region", { name: "How long jobs waited" })
+      await table.waitFor()
+      const cells = await table.locator("tbody td.right").allTextContents()
+      expect(cells.map((text) => Number(text.replaceAll(",", ""))).reduce((sum, one) => sum + one)).toBeGreaterThan(30)
+      await card.getByRole("button", { name: "ran" }).click()
+      await page.getByRole("heading", { name: "How long jobs ran" }).waitFor()
+      await page.waitForURL("**/metrics?heat=run")
+      await page.getByRole("button", { name: "Table" }).first().waitFor()
+      const ran = page.locator(".card", { has: page.getByRole("heading", { name: "How long jobs ran" }) })
+      await ran.getByRole("button", { name: "Table" }).click()
+      await ran.locator("svg .cell").last().click()
+      await page.waitForURL(/\/jobs\?q=finished/)
+      await page.locator("tbody tr[data-job]").first().waitFor()
+    })
+  })
+
+  it("puts a failed run beside one that went well, by keyboard", async () => {
+    const good = await site.app.push(invoice, { amount: 12, customer: { name: "Same", id: 99 } })
+    await good.result({ timeout: "20s" })
+    const bad = await site.app.push(invoice, { customer: { id: 99, name: "Same" }, amount: -12 })
+    await site.app.wait([bad])
+    await looking(async (page) => {
+      await page.goto(`/jobs/${bad.id}`)
+      await page.getByRole("heading", { name: "send-invoice" }).waitFor()
+      await page.keyboard.press("v")
+      await page.getByRole("combobox", { name: "Against" }).selectOption(good.id)
+      const part = (name: string) => page.getByRole("region", { name: `${name}: the other run against this one` })
+      await part("Payload").waitFor()
+      const changed = async (name: string) =>
+        (await part(name).locator(".added, .removed").allTextContents()).map((text) => text.trim())
+      expect(await changed("Payload")).toEqual(['−   "amount": 12,', '+   "amount": -12,'])
+      expect((await changed("Result")).join()).toContain('"number": "INV-99"')
+      expect((await changed("Error"))[0]).toBe("− none")
+      expect((await changed("Error"))[1]).toContain("+ RangeError: cannot charge -12")
+      await page.keyboard.press("Escape")
+      await page.locator("dialog").waitFor({ state: "detached" })
+    })
+  })
+
+  it("marks a deployment on every chart, and takes the mark away", async () => {
+    await looking(async (page) => {
+      await page.goto("/metrics")
+      await page.getByRole("button", { name: "Add a mark" }).click()
+      await page.keyboard.type("release 1.4.2")
+      await page.keyboard.press("Enter")
+      await page.getByRole("region", { name: "Marks" }).getByText("release 1.4.2").waitFor()
+      for (const chart of ["What ended", "How long jobs waited"]) {
+        const card = page.locator(".card", { has: page.getByRole("heading", { name: chart }) })
+        await card.locator("line.mark").first().waitFor({ state: "attached" })
+        expect(await card.locator("line.mark title").textContent()).toContain("release 1.4.2")
+      }
+      await page.goto("/")
+      await page.locator("main line.mark").waitFor({ state: "attached" })
+      await page.goto("/metrics")
+      await page.getByRole("button", { name: "Remove the mark release 1.4.2" }).click()
+      await page.getByText("None in this time.").waitFor()
+      expect(await page.locator("line.mark").count()).toBe(0)
     })
   })
 

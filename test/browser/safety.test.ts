@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { defineJob } from "millrace"
 import type { Role } from "millrace/web"
 import { executablePath, launch, watch } from "./browser.ts"
-import { furnish, pagesOf } from "./pages.ts"
-import { seed, startSite, type Site } from "./site.ts"
+import { fill } from "./pages.ts"
+import { startSite, type Site } from "./site.ts"
 
 /** Text that would run, load or break something, were it ever taken for markup. */
 const corpus = [
@@ -99,10 +99,7 @@ describe.skipIf(!executablePath)("who may do what", () => {
   let failed: string
   beforeAll(async () => {
     site = await startSite()
-    const seeded = await seed(site)
-    failed = seeded.failed
-    pages = pagesOf(seeded)
-    await furnish(site)
+    ;({ pages, failed } = await fill(site))
     browser = await launch()
   })
   afterAll(async () => {

@@ -3,6 +3,7 @@ import { defineJob, discard, type Millrace } from "millrace"
 import { serveWeb, type Visitor } from "millrace/web"
 import type { Worker } from "millrace/worker"
 import { fixture, type Fixture } from "../support/app.ts"
+import { shopHandlers, shopPlugins } from "./shop.ts"
 
 export interface Invoice {
   readonly customer: { readonly id: number; readonly name: string }
@@ -27,9 +28,11 @@ export interface Site extends AsyncDisposable {
   become(visitor: Visitor): void
 }
 
-export async function startSite(): Promise<Site> {
+/** With every plugin that there is; `bare`: with none but those that each worker has. */
+export async function startSite({ bare = false } = {}): Promise<Site> {
   const base = await fixture()
   const app = await base.app({
+    plugins: bare ? [] : shopPlugins(),
     queues: [{ name: "billing", concurrency: 4 }, { name: "quick" }, { name: "labels", tags: ["has=printer"] }],
   })
   await app.declareQueue({ name: "labels", tags: ["has=printer"] })
@@ -42,6 +45,7 @@ export async function startSite(): Promise<Site> {
         return { number: `INV-${customer.id}` }
       }),
       quick.handler((payload) => JSON.stringify(payload)),
+      ...(bare ? [] : shopHandlers),
     ],
   })
   let visitor: Visitor = { name: "ada", role: "admin" }

@@ -40,6 +40,25 @@ test("every attempt is counted once, under its outcome, and its times with it", 
   expect(claims.max).toBeGreaterThan(0)
 })
 
+test("histograms tell how many values lie in which band, over workers and steps, where that is asked for", async () => {
+  let seen: PluginContext | undefined
+  const sizer: Plugin = { name: "sizer", onStart: (ctx) => void (seen = ctx) }
+  const { app } = await startApp({ app: { plugins: [metrics(quick), sizer] }, plugins: [first()] })
+  const ctx = await until(() => seen!)
+  for (const size of [3, 3.5, 5, 100, 127, 0.3]) ctx.metrics.histogram("sizes", { a: "x" }).record(size)
+  for (const size of [3, 1_000]) ctx.metrics.histogram("sizes", { a: "y" }).record(size)
+  const plugin = app.plugin<MetricsPlugin>("metrics")
+  const newest = async (query: object) => {
+    const { series } = await plugin.query({ prefix: "sizes", resolution: "1d", ...query })
+    return series[0]?.points.at(-1) as { count: number; bands?: unknown } | undefined
+  }
+  await until(async () => (await newest({ by: [] }))?.count === 8)
+  const joined = [[0.5, 1], [4, 3], [8, 1], [128, 2], [1_024, 1]] // prettier-ignore
+  expect(await newest({ by: [], bands: true })).toMatchObject({ count: 8, bands: joined })
+  expect(await newest({ labels: { a: "y" }, bands: true })).toMatchObject({ bands: [[4, 1], [1_024, 1]] }) // prettier-ignore
+  expect(await newest({ by: [] })).not.toHaveProperty("bands")
+})
+
 test("a plugin measures with ctx.metrics, and everybody can read it", async () => {
   let seen: PluginContext | undefined
   const mailer: Plugin = { name: "mailer", onStart: (ctx) => void (seen = ctx) }

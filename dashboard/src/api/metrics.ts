@@ -15,6 +15,8 @@ export interface Point {
   p95?: number | null
   p99?: number | null
   mean?: number | null
+  /** With `bands`: upper bound and count. */
+  bands?: readonly (readonly [number, number])[]
 }
 
 export interface Series {
@@ -39,6 +41,7 @@ export interface MetricsQuery {
   name?: string
   worker?: string
   by?: string
+  bands?: "true"
   resolution?: Resolution
   from?: string
   to?: string

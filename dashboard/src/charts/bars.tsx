@@ -1,6 +1,7 @@
 // Stacked bars of what ended, and small bars beside figures, as SVG: sharp, printable, and readable without a canvas.
 import { useId } from "react"
 import { clockTime, compact, number } from "../format.ts"
+import { MarkLines } from "./mark-lines.tsx"
 import type { JobState } from "../api/jobs.ts"
 
 export interface Stack {
@@ -15,6 +16,8 @@ interface StackedProps {
   label: string
   stacks: readonly Stack[]
   height?: number
+  /** When the last step ends; given, marks are drawn. */
+  end?: string
   /** What a bar leads to. */
   onPick?: (at: string, index: number) => void
 }
@@ -27,7 +30,7 @@ export function niceTop(value: number): number {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * unit).find((step) => step >= value)!
 }
 
-export function StackedBars({ label, stacks, height = 168, onPick }: StackedProps) {
+export function StackedBars({ label, stacks, height = 168, end, onPick }: StackedProps) {
   const table = useId()
   const top = niceTop(Math.max(...stacks.map(sumOf), 1))
   const [width, inner] = [1000, height - 18]
@@ -58,6 +61,7 @@ export function StackedBars({ label, stacks, height = 168, onPick }: StackedProp
               onPick={onPick && (() => onPick(stack.at, index))}
             />
           ))}
+          {end && <MarkLines from={stacks[0]?.at} to={end} width={width} height={inner} />}
         </svg>
         <span className="top">{compact(top)}</span>
         <span className="half">{compact(top / 2)}</span>

@@ -1,40 +1,20 @@
 // The three charts of everything that runs jobs: outcomes, how long they waited, how long they ran.
 import { useQuery } from "@tanstack/react-query"
 import { lazy, Suspense } from "react"
-import { queryMetrics, type MetricsResult, type Resolution } from "../api/metrics.ts"
+import { queryMetrics, type MetricsResult } from "../api/metrics.ts"
 import { duration } from "../format.ts"
-import { jobsAt, navigate, setParams, useParam } from "../router.ts"
+import { jobsAt, navigate, setParams } from "../router.ts"
 import { Await } from "../ui/loading.tsx"
 import { Card } from "../ui/page.tsx"
 import { StackedBars } from "./bars.tsx"
+import { spans, useSpan } from "./span.ts"
+import { useMarks } from "./use-marks.ts"
 import { find, stacksOf, valuesOf } from "./outcomes.ts"
 import type { Line } from "./lines.tsx"
 
 const Lines = lazy(async () => ({ default: (await import("./lines.tsx")).Lines }))
 
-export interface Span {
-  key: string
-  title: string
-  resolution: Resolution
-  ms: number
-}
-
-const minute = 60_000
-export const spans: readonly Span[] = [
-  { key: "15m", title: "15 min", resolution: "1m", ms: 15 * minute },
-  { key: "1h", title: "1 h", resolution: "1m", ms: 60 * minute },
-  { key: "6h", title: "6 h", resolution: "5m", ms: 360 * minute },
-  { key: "24h", title: "24 h", resolution: "5m", ms: 1_440 * minute },
-  { key: "7d", title: "7 d", resolution: "1h", ms: 10_080 * minute },
-  { key: "90d", title: "90 d", resolution: "1d", ms: 129_600 * minute },
-]
-
-export function useSpan(): Span {
-  const key = useParam("span", "1h")
-  return spans.find((span) => span.key === key) ?? spans[1]!
-}
-
-export function SpanPicker() {
+function SpanPicker() {
   const chosen = useSpan()
   return (
     <div className="segments" role="group" aria-label="Time range">
@@ -60,6 +40,7 @@ interface FlowProps {
 
 export function FlowCharts({ queue, name, worker }: FlowProps) {
   const span = useSpan()
+  const marks = useMarks()
   const data = useQuery({
     queryKey: ["metrics", "flow", queue, name, worker, span.key],
     queryFn: () =>
@@ -88,6 +69,7 @@ export function FlowCharts({ queue, name, worker }: FlowProps) {
             <StackedBars
               label="What ended"
               stacks={stacksOf(metrics)}
+              end={metrics.now}
               onPick={(at, index) => pick(new Date(at), new Date(metrics.steps[index + 1] ?? metrics.now))}
             />
           </Card>
@@ -106,6 +88,7 @@ export function FlowCharts({ queue, name, worker }: FlowProps) {
                 lines={percentiles(metrics, "jobs.wait")}
                 format={duration}
                 log
+                marks={marks}
                 onPick={pick}
               />
             </Card>
@@ -116,6 +99,7 @@ export function FlowCharts({ queue, name, worker }: FlowProps) {
                 lines={percentiles(metrics, "jobs.run")}
                 format={duration}
                 log
+                marks={marks}
                 onPick={pick}
               />
             </Card>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "react"
 import uPlot from "uplot"
 import "uplot/dist/uPlot.min.css"
 import { clockTime } from "../format.ts"
+import type { Mark } from "../api/marks.ts"
 import { isDark, usePreferences } from "../preferences.ts"
 
 export interface Line {
@@ -18,13 +19,19 @@ export interface LinesProps {
   lines: readonly Line[]
   format: (value: number) => string
   log?: boolean
+  marks?: readonly Mark[]
   onPick?: (from: Date, to: Date) => void
 }
+
+const none: readonly Mark[] = []
 
 const cursors = uPlot.sync("time")
 
 export function Lines(props: LinesProps) {
-  const { label, times, lines, format } = props
+  const { label, times, lines, format, marks = none } = props
+  // Read when it is drawn, which is more often than it is made.
+  const drawn = useRef(marks)
+  drawn.current = marks
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot>(undefined)
   const [asTable, setAsTable] = useState(false)
@@ -33,7 +40,11 @@ export function Lines(props: LinesProps) {
   useEffect(() => {
     const view = box.current
     if (!view || asTable) return
-    const made = new uPlot(optionsOf(props, view.clientWidth), dataOf(times, lines), view)
+    const made = new uPlot(
+      optionsOf(props, view.clientWidth, () => drawn.current),
+      dataOf(times, lines),
+      view,
+    )
     plot.current = made
     const resize = new ResizeObserver(() => made.setSize({ width: view.clientWidth, height: 176 }))
     resize.observe(view)
@@ -44,6 +55,7 @@ export function Lines(props: LinesProps) {
     }
   }, [shape])
   useEffect(() => plot.current?.setData(dataOf(times, lines)), [times, lines])
+  useEffect(() => plot.current?.redraw(false), [marks])
   const newest = (line: Line) => line.values.findLast((value) => value !== null) ?? null
   return (
     <figure className="chart lines">
@@ -129,7 +141,43 @@ const colorOf = (name: string): string => getComputedStyle(document.documentElem
 const tens = (_: uPlot, splits: number[]): (number | null)[] =>
   splits.map((value) => (Number.isInteger(Math.log10(value)) ? value : null))
 
-function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): uPlot.Options {
+/** A dashed line per mark, behind nothing: there are few. */
+function drawMarks({ ctx, bbox, scales, valToPos }: uPlot, marks: readonly Mark[], color: string): void {
+  ctx.save()
+  ctx.strokeStyle = color
+  ctx.lineWidth = devicePixelRatio
+  ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio])
+  for (const { at } of marks) {
+    const time = Date.parse(at) / 1_000
+    if (time < (scales.x?.min ?? 0) || time > (scales.x?.max ?? 0)) continue
+    const x = Math.round(valToPos(time, "x", true))
+    ctx.beginPath()
+    ctx.moveTo(x, bbox.top)
+    ctx.lineTo(x, bbox.top + bbox.height)
+    ctx.stroke()
+  }
+  ctx.restore()
+}
+
+/** Where dots are too dense to be drawn, those still are that no line leads to. */
+const alone = ({ data }: uPlot, series: number, show: boolean): number[] | null => {
+  if (show) return null
+  const values = data[series]!
+  const lonely = (index: number) => values[index] != null && values[index - 1] == null && values[index + 1] == null
+  return [...values.keys()].filter(lonely)
+}
+
+/** Between whole numbers there is nothing to say twice. */
+function labelsOf(splits: readonly (number | null)[], format: (value: number) => string): string[] {
+  const all = splits.map((value) => (value === null ? "" : format(value)))
+  return all.map((text, index) => (text === all[index - 1] ? "" : text))
+}
+
+function optionsOf(
+  { lines, format, log, onPick }: LinesProps,
+  width: number,
+  marks: () => readonly Mark[],
+): uPlot.Options {
   const [muted, line] = [colorOf("--muted"), colorOf("--line")]
   const font = `11px ${colorOf("--sans")}`
   const axis = { stroke: muted, font, grid: { stroke: line, width: 1 }, ticks: { show: false } }
@@ -148,7 +196,7 @@ function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): u
         size: 26,
         values: (_, splits) => splits.map((at) => clockTime(at * 1_000, { second: undefined })),
       },
-      { ...axis, grid, size: 58, values: (_, splits) => splits.map((value) => (value === null ? "" : format(value))) },
+      { ...axis, grid, size: 58, values: (_, splits) => labelsOf(splits, format) },
     ],
     series: [
       {},
@@ -156,11 +204,12 @@ function optionsOf({ lines, format, log, onPick }: LinesProps, width: number): u
         label: one.label,
         stroke: colorOf(one.color),
         width: 1.5,
-        points: { size: 4 },
+        points: { size: 4, filter: alone },
         spanGaps: false,
       })),
     ],
     hooks: {
+      draw: [(self) => drawMarks(self, marks(), colorOf("--accent"))],
       setSelect: [
         (self) => {
           const { left, width } = self.select

@@ -74,11 +74,12 @@ export function Graph({ nodes, edges, chosen, onChoose }: GraphProps) {
                 transform={`translate(${x - wide / 2} ${y - high / 2})`}
                 role="button"
                 tabIndex={key === first ? 0 : -1}
-                aria-label={`${key}, ${node.state}`}
                 aria-pressed={chosen === key}
                 onClick={() => onChoose(key)}
                 onKeyDown={(event) => (event.key === "Enter" || event.key === " " ? onChoose(key) : move(event, key))}
               >
+                {/* The name of the button as well: what stands on it, uncut, and its state, which is only drawn. */}
+                <title>{[key, node.note, node.state].filter(Boolean).join(", ")}</title>
                 <rect width={wide} height={high} rx="7" />
                 <g className="glyph" transform="translate(10 12)">
                   <Glyph state={likeState(node.state)} />
@@ -91,7 +92,6 @@ export function Graph({ nodes, edges, chosen, onChoose }: GraphProps) {
                     {node.note}
                   </text>
                 )}
-                <title>{`${key}: ${node.state}`}</title>
               </g>
             )
           })}

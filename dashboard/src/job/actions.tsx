@@ -1,5 +1,5 @@
 // What can be done with one job, by button and by key.
-import { useState, type ReactNode } from "react"
+import { lazy, Suspense, useState, type ReactNode } from "react"
 import { queryClient } from "../api/client.ts"
 import { messageOf } from "../api/http.ts"
 import { act, isFinal, type Job } from "../api/jobs.ts"
@@ -15,6 +15,8 @@ import { BulkDialog } from "../jobs/bulk.tsx"
 import { curlOf, markdownOf } from "./as-text.ts"
 import { EditDialog } from "./edit.tsx"
 import { SnoozeDialog } from "./snooze.tsx"
+
+const CompareDialog = lazy(async () => ({ default: (await import("./compare.tsx")).CompareDialog }))
 
 interface Action {
   key: string
@@ -41,7 +43,7 @@ export async function attempt(what: () => Promise<unknown>, done: string, id: st
   await refresh(id)
 }
 
-type Open = "edit" | "clone" | "snooze" | "cancel" | "delete"
+type Open = "edit" | "clone" | "compare" | "snooze" | "cancel" | "delete"
 
 export function JobActions({ job, panel }: { job: Job; panel: boolean }) {
   const may = useMay()
@@ -83,6 +85,7 @@ export function JobActions({ job, panel }: { job: Job; panel: boolean }) {
   useKeys({
     ...Object.fromEntries(all.filter(({ can }) => can).map(({ key, act }) => [key, act])),
     y: () => void copy(id, "Id copied"),
+    v: () => setOpen("compare"),
   })
   const close = () => setOpen(undefined)
   const shown = all.filter(({ can }) => can)
@@ -104,12 +107,18 @@ export function JobActions({ job, panel }: { job: Job; panel: boolean }) {
         {may("jobs:edit") && !final && job.state !== "running" && (
           <Item onClick={() => setOpen("snooze")}>Snooze…</Item>
         )}
+        <Item onClick={() => setOpen("compare")}>Compare with another run…</Item>
         <Item onClick={() => void copy(id, "Id copied")}>Copy id</Item>
         <Item onClick={() => void copy(markdownOf(job), "Copied as Markdown")}>Copy as Markdown</Item>
         <Item onClick={() => void copy(curlOf(job), "Copied as curl")}>Copy as curl</Item>
       </Menu>
       {open === "edit" && <EditDialog job={job} panel={panel} onClose={close} />}
       {open === "clone" && <EditDialog job={job} panel={panel} clone onClose={close} />}
+      {open === "compare" && (
+        <Suspense>
+          <CompareDialog job={job} onClose={close} />
+        </Suspense>
+      )}
       {open === "snooze" && <SnoozeDialog job={job} onClose={close} />}
       {(open === "cancel" || open === "delete") && (
         <BulkDialog

@@ -2,6 +2,7 @@ import { useState } from "react"
 import type { Job, JobError } from "../api/jobs.ts"
 import { Code } from "../ui/copy.tsx"
 import { Ago } from "../ui/time.tsx"
+import { Difference } from "./difference.tsx"
 
 /** Newest first, the last one open. */
 export function Errors({ job }: { job: Job }) {
@@ -26,7 +27,11 @@ export function Errors({ job }: { job: Job }) {
       </header>
       <div className="body stack tight">
         {compare ? (
-          <Difference one={errors[1]!} other={errors[0]!} />
+          <Difference
+            one={linesOf(errors[1]!)}
+            other={linesOf(errors[0]!)}
+            label={`Attempt ${errors[1]!.attempt} against ${errors[0]!.attempt}`}
+          />
         ) : (
           errors.map((error, index) => <One key={error.attempt} error={error} open={index === 0} />)
         )}
@@ -48,28 +53,6 @@ function One({ error, open }: { error: JobError; open: boolean }) {
       </summary>
       <Code label="Copy the stack">{error.stack ?? `${error.name}: ${error.message}`}</Code>
     </details>
-  )
-}
-
-/** Lines that only one of them has. */
-function Difference({ one, other }: { one: JobError; other: JobError }) {
-  const [before, after] = [linesOf(one), linesOf(other)]
-  const [had, has] = [new Set(before), new Set(after)]
-  const rows = [
-    ...before.filter((line) => !has.has(line)).map((line) => ({ sign: "−", line })),
-    ...after.map((line) => ({ sign: had.has(line) ? " " : "+", line })),
-  ]
-  return (
-    <div className="code">
-      <pre tabIndex={0} className="difference" aria-label={`Attempt ${one.attempt} against ${other.attempt}`}>
-        {rows.map(({ sign, line }, index) => (
-          <span key={index} className={sign === "+" ? "added" : sign === "−" ? "removed" : ""}>
-            {sign} {line}
-            {"\n"}
-          </span>
-        ))}
-      </pre>
-    </div>
   )
 }
 

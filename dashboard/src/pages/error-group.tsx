@@ -4,7 +4,7 @@ import { quoteValue } from "../../../src/model/query.ts"
 import { getGroup, type ErrorDetails } from "../api/errors.ts"
 import { useMay } from "../api/meta.ts"
 import { StackedBars, type Stack } from "../charts/bars.tsx"
-import { number } from "../format.ts"
+import { number, plural } from "../format.ts"
 import { BulkDialog } from "../jobs/bulk.tsx"
 import { jobAt, jobsAt, Link } from "../router.ts"
 import { Button } from "../ui/button.tsx"
@@ -57,7 +57,7 @@ export default function ErrorGroupPage({ params }: { params: Record<string, stri
             <p className="message">{loaded.message}</p>
             <p className="row meta">
               <Link className="link" to={jobsAt(searchOf(loaded))}>
-                {number(loaded.count)} times
+                {plural(loaded.count, "time")}
               </Link>
               <span>
                 first <Ago at={loaded.firstSeen} />

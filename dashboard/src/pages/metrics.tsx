@@ -4,7 +4,11 @@ import { suggest } from "../api/jobs.ts"
 import { useHas } from "../api/meta.ts"
 import { queryMetrics, type MetricsResult, type Series } from "../api/metrics.ts"
 import { listQueues } from "../api/queues.ts"
-import { FlowCharts, useSpan } from "../charts/flow-charts.tsx"
+import { FlowCharts } from "../charts/flow-charts.tsx"
+import { Heatmap } from "../charts/heatmap.tsx"
+import { Marks } from "../charts/marks.tsx"
+import { useSpan } from "../charts/span.ts"
+import { useMarks } from "../charts/use-marks.ts"
 import { bytes, compact, duration, percent } from "../format.ts"
 import { setParams, useParam } from "../router.ts"
 import { SwitchOn } from "../ui/empty.tsx"
@@ -28,7 +32,9 @@ export default function MetricsPage() {
   return (
     <Page title="Metrics" actions={<Filters queue={queue} name={name} />}>
       <FlowCharts queue={queue || undefined} name={name || undefined} />
+      <Heatmap queue={queue || undefined} name={name || undefined} />
       <Gauges queue={queue} />
+      <Marks />
     </Page>
   )
 }
@@ -107,6 +113,7 @@ function Gauges({ queue }: { queue: string }) {
 
 function Gauge({ metric, title, by, queue }: { metric: string; title: string; by: string; queue: string }) {
   const span = useSpan()
+  const marks = useMarks()
   const data = useQuery({
     queryKey: ["metrics", "gauge", metric, by, queue, span.key],
     queryFn: () =>
@@ -127,6 +134,7 @@ function Gauge({ metric, title, by, queue }: { metric: string; title: string; by
           <Card>
             <Lines
               label={title}
+              marks={marks}
               times={metrics.steps}
               lines={linesOf(metrics, by)}
               format={
@@ -152,7 +160,7 @@ function linesOf({ series }: MetricsResult, by: string) {
     .slice(0, mostLines)
     .map((one, index) => ({
       label: one.labels[by] ?? "all",
-      color: by === "state" ? `--fill-${one.labels.state ?? "pending"}` : colors[index]!,
+      color: one.metric === "queue.depth" ? `--fill-${one.labels.state ?? "pending"}` : colors[index]!,
       values: valuesOf(one, (point) => point.value),
     }))
 }

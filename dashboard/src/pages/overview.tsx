@@ -217,7 +217,7 @@ function Outcomes({ metrics }: { metrics: MetricsResult }) {
         </ul>
       }
     >
-      <StackedBars label="What ended, by minute" stacks={stacksOf(metrics)} onPick={pick} />
+      <StackedBars label="What ended, by minute" stacks={stacksOf(metrics)} end={metrics.now} onPick={pick} />
     </Card>
   )
 }

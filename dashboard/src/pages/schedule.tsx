@@ -106,7 +106,7 @@ function Outcome({ tick }: { tick: Tick }) {
       />
       {tick.manual && <span className="tag">by hand</span>}
       {tick.missed > 0 && <span className="tag">{tick.missed} missed before</span>}
-      {tick.reason && <span className="meta">{tick.reason}</span>}
+      {tick.reason && <span className="meta reason">{tick.reason}</span>}
     </span>
   )
 }

@@ -32,6 +32,7 @@ const groups: readonly [string, readonly (readonly [string, string])[]][] = [
       ["c", "Cancel"],
       ["e", "Edit"],
       ["d", "Delete"],
+      ["v", "Compare with another run"],
       ["y", "Copy its id"],
     ],
   ],

@@ -56,6 +56,16 @@ export class Buckets {
 /** Upper bound of the values that `Buckets.octaves` counts up to this place. */
 export const octaveBound = (octave: number): number => 2 ** (lowest + octave)
 
+/** Pairs of bucket and count as counts by doubling, each with its upper bound. */
+export function bandsOf(pairs: readonly number[]): (readonly [upTo: number, count: number])[] {
+  const bands = new Map<number, number>()
+  for (let i = 0; i < pairs.length; i += 2) {
+    const upTo = octaveBound(Math.ceil(pairs[i]! / perDoubling))
+    bands.set(upTo, (bands.get(upTo) ?? 0) + pairs[i + 1]!)
+  }
+  return [...bands]
+}
+
 /** Two in one. */
 export function merge(a: readonly number[], b: readonly number[]): number[] {
   const merged: number[] = []

@@ -36,6 +36,8 @@ export interface HistogramPoint {
   readonly p50: number | null
   readonly p95: number | null
   readonly p99: number | null
+  /** With the option `bands`: upper bound of a band and how many values lie in it, without empty ones. A band is a doubling. */
+  readonly bands?: readonly (readonly [upTo: number, count: number])[]
 }
 
 export type Point = CounterPoint | GaugePoint | HistogramPoint

@@ -1,9 +1,19 @@
-import { list, oneOf, parseOptions, text, value, type OptionsInput, type OptionsOutput } from "../../lib/options.ts"
+import {
+  boolean,
+  list,
+  oneOf,
+  parseOptions,
+  text,
+  value,
+  type OptionsInput,
+  type OptionsOutput,
+} from "../../lib/options.ts"
 import { failure } from "../../model/errors.ts"
 import type { MetricKind, MetricLabels } from "../../model/metrics.ts"
 import type { AppContext } from "../../model/plugin.ts"
 import { databaseTime, readPoints, type PointRow } from "../../postgres/metrics.ts"
 import { described, type Unit } from "./catalogue.ts"
+import { bandsOf } from "./histogram.ts"
 import {
   addRow,
   joined,
@@ -47,6 +57,11 @@ export const queryOptions = {
   /** Labels that are told apart; what differs in others is one series. Default: all but `worker`. */
   by: list(text({ doc: "A label." }), {
     doc: "Labels that are told apart; what differs in others is one series. Default: all but `worker`.",
+  }),
+  /** Tells of histograms also how many values lie in which band, for heatmaps. */
+  bands: boolean({
+    default: false,
+    doc: "Tells of histograms also how many values lie in which band, for heatmaps.",
   }),
   /** Length of a step. */
   resolution: oneOf(["1m", "5m", "1h", "1d"], { default: "1m", doc: "Length of a step." }),
@@ -107,7 +122,7 @@ export async function queryMetrics(app: AppContext, given?: MetricsQuery): Promi
   if (rows.length > mostRows) throw tooMuch(`more than ${mostRows} rows`)
   const measured = new Set(covered.map(({ at }) => placeOf(at, range)))
   const groups = group(rows, range, options.by, byWorker)
-  const series = Array.from(groups.values(), (one) => seriesOf(one, range, measured, now))
+  const series = Array.from(groups.values(), (one) => seriesOf(one, range, measured, now, options.bands))
   return {
     resolution: options.resolution,
     steps: range.steps,
@@ -174,13 +189,15 @@ function seriesOf(
   range: Range,
   measured: ReadonlySet<number>,
   now: number,
+  bands: boolean,
 ): MetricSeries {
   const points = range.steps.map((at, place): Point | null => {
     const parts = sums.get(place)
     if (!parts && (kind === "gauge" || !measured.has(place))) return null
     const sum = joined(kind, metric, parts ? [...parts.values()] : [])
     const passed = Math.min(range.step, Math.max(1, now - at.getTime() / 1_000))
-    return pointOf(kind, at, sum, passed)
+    const point = pointOf(kind, at, sum, passed)
+    return bands && kind === "histogram" ? { ...(point as HistogramPoint), bands: bandsOf(sum.buckets) } : point
   })
   return { metric, kind, unit: described(metric)?.unit, labels, points } as MetricSeries
 }

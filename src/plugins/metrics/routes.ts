@@ -56,6 +56,7 @@ export function queryOf(params: URLSearchParams): MetricsQuery {
     if (name.startsWith("label.")) labels[name.slice("label.".length)] = text
     else if (name === "outcome") labels["outcome"] = text
     else if (moments.includes(name)) query[name] = new Date(/^\d+$/.test(text) ? Number(text) : text)
+    else if (name === "bands") query[name] = text === "true" ? true : text
     else query[name] = name === "by" ? text.split(",") : text
   }
   return { ...query, labels }

@@ -3,8 +3,10 @@ import { describe } from "../../lib/error.ts"
 import { matchPath } from "../../lib/path.ts"
 import { beginAudit, endAudit } from "./audit.ts"
 import type { Known } from "./auth.ts"
-import { readBody } from "./body.ts"
+import { bodyText, parsedBody } from "./body.ts"
 import { crossSite } from "./csrf.ts"
+import { keyOf, once } from "./idempotency.ts"
+import { apiBase, pathBelow } from "./paths.ts"
 import { pluginRoute } from "./plugin-routes.ts"
 import { badRequest, notFound, problemOf, problemResponse, refuse } from "./problem.ts"
 import { reply, type Call, type Note, type Route } from "./route.ts"
@@ -18,12 +20,10 @@ import { makePages } from "./static.ts"
  * around it. One way for all routes, so that none can forget a step.
  */
 
-export const apiBase = "/api/v1"
-
 /** Answers every request below the place that it is mounted at. */
 export function makeApp(site: Site): (request: Request) => Promise<Response> {
   const { basePath } = site.options
-  const hono = new Hono({ getPath: (request) => pathBelow(request, basePath) })
+  const hono = new Hono({ getPath: (request) => pathBelow(request.url, basePath) })
   for (const route of routes) {
     hono.on(route.method, apiBase + route.path, (c) => answer(site, route, c.req.raw, c.req.param()))
   }
@@ -38,14 +38,7 @@ export function makeApp(site: Site): (request: Request) => Promise<Response> {
   return async (request) => secured(await hono.fetch(request))
 }
 
-/** A proxy may have taken the base path away; then the path stands as it is. */
-export function pathBelow(request: Request, basePath: string): string {
-  const { pathname } = new URL(request.url)
-  if (basePath === "/") return pathname
-  if (pathname === basePath) return "/"
-  return pathname.startsWith(`${basePath}/`) ? pathname.slice(basePath.length) : pathname
-}
-
+/** What is not in the table. Of an address that is, the methods that are possible are named. */
 function unknown(method: string, path: string): Response {
   const methods = routes.filter((route) => matchPath(apiBase + route.path, path)).map((route) => route.method)
   if (methods.length === 0) return problemResponse(notFound("such route").problem)
@@ -69,7 +62,12 @@ async function answer(
       await requireAllowed(site, { visitor: found.visitor, permission: route.permission })
     }
     const { call, notes } = makeCall(site, request, params, found)
-    return await (isWrite(route) ? audited(site, route, call, notes) : run(route, call))
+    if (!isWrite(route)) return await run(route, call)
+    const key = keyOf(route, call)
+    if (key === undefined) return await audited(site, route, call, notes)
+    return await once(route, call, key, () =>
+      audited(site, route, call, notes).catch((error: unknown) => failed(site, request, error)),
+    )
   } catch (error) {
     return failed(site, request, error)
   }
@@ -120,6 +118,7 @@ function makeCall(
   known: Known,
 ): { readonly call: Call; readonly notes: Note[] } {
   const notes: Note[] = []
+  let text: Promise<string> | undefined
   let body: Promise<unknown> | undefined
   const { visitor } = known
   const call: Call = {
@@ -129,7 +128,8 @@ function makeCall(
     query: new URL(request.url).searchParams,
     known,
     scope: scopeOf(visitor),
-    body: () => (body ??= readBody(request, site.context.maxPayload)),
+    text: () => (text ??= bodyText(request, site.context.maxPayload)),
+    body: () => (body ??= call.text().then(parsedBody)),
     async fields() {
       const given = (await call.body()) ?? {}
       if (typeof given === "object" && !Array.isArray(given)) return given as Record<string, unknown>

@@ -3,20 +3,11 @@ import { badRequest, refuse } from "./problem.ts"
 /** Room for what stands around a payload of the largest size. */
 const around = 262_144
 
-/**
- * A body as JSON; undefined: there is none. Bytes are counted while they arrive, whatever the header says.
- *
- * @throws Refused.
- */
-export async function readBody(request: Request, maxPayload: number): Promise<unknown> {
-  return parsedBody(await bodyText(request, maxPayload))
-}
-
-/** The text of a body, counted while it arrives. @throws Refused. */
+/** The text of a body. Bytes are counted while they arrive, whatever the header says. @throws Refused. */
 export const bodyText = (request: Request, maxPayload: number): Promise<string> =>
   readText(request, maxPayload + around)
 
-/** @throws Refused. */
+/** A body as JSON; undefined: there is none. @throws Refused. */
 export function parsedBody(text: string): unknown {
   if (text.trim() === "") return undefined
   try {

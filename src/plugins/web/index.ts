@@ -4,8 +4,9 @@ import type { Plugin, PluginContext } from "../../model/plugin.ts"
 import { failure } from "../../model/errors.ts"
 import { requireAuth } from "./auth.ts"
 import { makeHandler, type Handler, type WebHandler } from "./handler.ts"
+import { keepKeys } from "./idempotency.ts"
 import { webMigrations, webTables } from "./migrations.ts"
-import { handlerOptions, hints, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
+import { hints, parseHandler, webOptions, type HandlerOptions, type WebOptions } from "./options.ts"
 import { listen, type Listening } from "./server.ts"
 
 /** The plugin: what its factory returns. */
@@ -82,7 +83,9 @@ async function cleanUp({ db, names }: PluginContext, keep: number): Promise<numb
   const old = "now() - $1::float8 * interval '1 millisecond'"
   const statements: [string, readonly unknown[]][] = [
     [`delete from ${names.of("web_sessions")} where expires_at < now()`, []],
+    [`delete from ${names.of("web_keys")} where at < now() - interval '${keepKeys}'`, []],
     [`delete from ${names.of("web_operations")} where created_at < ${old}`, [keep]],
+    [`delete from ${names.of("web_marks")} where at < ${old}`, [keep]],
     [`delete from ${names.of("web_audit")} where at < ${old}`, [keep]],
   ]
   let gone = 0
@@ -97,14 +100,7 @@ async function cleanUp({ db, names }: PluginContext, keep: number): Promise<numb
  * @throws MILLRACE_AUTH_NEEDED without `auth`: whoever mounts it decides who comes in. MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION.
  */
 export function webHandler(app: Millrace, given: HandlerOptions): WebHandler {
-  const options = parseOptions("webHandler", handlerOptions, given, hints)
-  if (options.auth === undefined) {
-    throw failure(
-      "MILLRACE_AUTH_NEEDED",
-      "webHandler: `auth` must say who may come in: a function of the request, or passwordAuth({ users }).",
-    )
-  }
-  return makeHandler(app, options)
+  return makeHandler(app, parseHandler(given))
 }
 
 /**

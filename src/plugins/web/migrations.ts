@@ -1,5 +1,16 @@
 import type { PluginMigration } from "../../model/plugin.ts"
 
+export const webTables = [
+  "web_keys",
+  "web_marks",
+  "web_kept",
+  "web_operations",
+  "web_views",
+  "web_audit",
+  "web_tokens",
+  "web_sessions",
+] as const
+
 /** Tables of the plugin. Their migrations carry the component "web", so that workers without it never see them. */
 export const webMigrations: readonly PluginMigration[] = [
   {
@@ -72,14 +83,32 @@ export const webMigrations: readonly PluginMigration[] = [
   job       uuid not null,
   source    text not null,
   row       jsonb not null,
+  log       jsonb,                                   -- of deleted jobs: its row of job_logs,
+  log_chunks jsonb,                                  -- those of job_log_chunks,
+  held_key  text,                                    -- and the key of unique_keys that it held
   primary key (operation, job)
 )`,
+      `create table ${names.of("web_marks")} (
+  id         uuid primary key,
+  at         timestamptz not null,
+  text       text not null,
+  created_by text not null
+)`,
+      `create index web_marks_at on ${names.of("web_marks")} (at)`,
+      // Answers of writes that came with an Idempotency-Key.
+      `create table ${names.of("web_keys")} (
+  visitor text not null,
+  route   text not null,                             -- method and address
+  key     text not null,
+  body    bytea not null,                            -- hash of it
+  status  integer,                                   -- null: under way, or its process has gone
+  headers jsonb,
+  answer  bytea,
+  at      timestamptz not null default now(),
+  primary key (visitor, route, key)
+)`,
+      `create index web_keys_at on ${names.of("web_keys")} (at)`,
     ],
-    down: (names) =>
-      ["web_kept", "web_operations", "web_views", "web_audit", "web_tokens", "web_sessions"].map(
-        (table) => `drop table ${names.of(table)}`,
-      ),
+    down: (names) => webTables.map((table) => `drop table ${names.of(table)}`),
   },
 ]
-
-export const webTables = ["web_kept", "web_operations", "web_views", "web_audit", "web_tokens", "web_sessions"] as const

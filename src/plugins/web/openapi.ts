@@ -13,7 +13,12 @@ export function openApiOf(routes: readonly Route[], site: Pick<Site, "plugins" |
   for (const plugin of site.plugins()) {
     for (const { method, path, permission } of plugin.routes ?? []) {
       const full = `/plugins/${plugin.name}${path}`.replaceAll(/:(\w+)/g, "{$1}")
-      const route = { path: `/plugins/${plugin.name}${path}`, permission, summary: `Of the plugin ${plugin.name}` }
+      const route = {
+        method,
+        path: `/plugins/${plugin.name}${path}`,
+        permission,
+        summary: `Of the plugin ${plugin.name}`,
+      }
       ;(paths[full] ??= {})[method.toLowerCase()] = operation(route)
     }
   }
@@ -52,10 +57,17 @@ const problem: Schema = {
 }
 
 type Described = Pick<Route, "path" | "summary" | "query" | "body" | "status" | "produces"> & {
+  readonly method: string
   readonly permission: string
 }
 
+const headersOf = (method: string, permission: string): [string, string][] =>
+  method === "POST" && permission !== "public"
+    ? [["Idempotency-Key", "Sent again with the same body within 24 hours, it is done once and gets the same answer"]]
+    : []
+
 function operation({
+  method,
   path,
   permission,
   summary,
@@ -76,11 +88,17 @@ function operation({
     description,
     schema: { type: "string" },
   }))
+  const inHeaders = headersOf(method, permission).map(([name, description]) => ({
+    name,
+    in: "header",
+    description,
+    schema: { type: "string" },
+  }))
   return {
     summary,
     "x-permission": permission,
     ...(permission === "public" ? { security: [] } : {}),
-    parameters: [...inPath, ...inQuery],
+    parameters: [...inPath, ...inQuery, ...inHeaders],
     ...(body ? { requestBody: { content: { "application/json": { schema: body } } } } : {}),
     responses: {
       [status]: status === 204 ? { description: "Done" } : { description: "Done", content: { [produces]: {} } },

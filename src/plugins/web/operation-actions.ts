@@ -2,8 +2,10 @@ import type { BulkReport, Refusal } from "../../client/bulk.ts"
 import type { Context } from "../../client/context.ts"
 import type { Millrace } from "../../client/millrace.ts"
 import { failure } from "../../model/errors.ts"
-import { moveJobs, restoreRows, type KeptRow, type OperationRow } from "./operation-store.ts"
+import { moveJobs } from "./move.ts"
+import type { OperationRow } from "./operation-store.ts"
 import type { Permission } from "./permissions.ts"
+import { restoreRows, type KeptRow } from "./recycle-bin.ts"
 
 /** What can be done to many jobs, and what undoes it. */
 
@@ -66,7 +68,7 @@ async function move({ db, names, notices }: Context, ids: readonly string[], que
     notices.send({ kind: "ready", about: queue })
     notices.send({ kind: "later", about: queue })
   }
-  return moved.map((row) => row.id)
+  return moved
 }
 
 function missed(ids: readonly string[], done: Iterable<string>, message: (id: string) => string): Refusal[] {

@@ -1,9 +1,8 @@
 import type { Refusal } from "../../client/bulk.ts"
 import type { Connection } from "../../model/database.ts"
 import type { PluginNames } from "../../model/plugin.ts"
-import { plainArray } from "../../postgres/sql.ts"
 
-/** The rows of operations: what was asked for, how far it came, and what jobs were before. */
+/** The rows of operations: what was asked for, and how far it came. */
 
 export interface OperationRow {
   id: string
@@ -124,102 +123,4 @@ export async function claimUndo(db: Connection, names: PluginNames, id: string, 
     [id, undo],
   )
   return count > 0
-}
-
-/** Keeps jobs as they are now, for an undo. Those that run cannot be changed, so they are left out. */
-export async function keepRows(
-  db: Connection,
-  names: PluginNames,
-  operation: string,
-  ids: readonly string[],
-): Promise<number> {
-  const { count } = await db.query(
-    `insert into ${names.of("web_kept")} (operation, job, source, row)
-     select $1::uuid, j.id, 'jobs', to_jsonb(j) from ${names.of("jobs")} j where j.id = any($2::uuid[]) and j.token is null
-     union all
-     select $1::uuid, h.id, 'jobs_history', to_jsonb(h) from ${names.of("jobs_history")} h where h.id = any($2::uuid[])
-     on conflict do nothing`,
-    [operation, plainArray(ids)],
-  )
-  return count
-}
-
-export async function forgetRows(
-  db: Connection,
-  names: PluginNames,
-  operation: string,
-  ids: readonly string[],
-): Promise<number> {
-  if (ids.length === 0) return 0
-  const { count } = await db.query(
-    `delete from ${names.of("web_kept")} where operation = $1 and job = any($2::uuid[])`,
-    [operation, plainArray(ids)],
-  )
-  return count
-}
-
-export interface KeptRow {
-  job: string
-  source: "jobs" | "jobs_history"
-  row: Record<string, unknown>
-}
-
-/** What was kept, in the order of ids. */
-export async function keptRows(
-  db: Connection,
-  names: PluginNames,
-  operation: string,
-  after: string,
-  limit: number,
-): Promise<KeptRow[]> {
-  const { rows } = await db.query<KeptRow>(
-    `select job, source, row from ${names.of("web_kept")} where operation = $1 and job > $2 order by job limit $3`,
-    [operation, after, limit],
-  )
-  return rows
-}
-
-/** Puts deleted jobs back where they were, as they were, as long as they would be kept. @returns the ids that are back. */
-export async function restoreRows(
-  db: Connection,
-  names: PluginNames,
-  operation: string,
-  ids: readonly string[],
-): Promise<{ id: string; queue: string }[]> {
-  const back = async (table: "jobs" | "jobs_history", where: string) => {
-    const { rows } = await db.query<{ id: string; queue: string }>(
-      `insert into ${names.of(table)}
-       select r.* from ${names.of("web_kept")} k, jsonb_populate_record(null::${names.of(table)}, k.row) r
-       where k.operation = $1 and k.source = '${table}' and k.job = any($2::uuid[]) and ${where}
-         and not exists (select 1 from ${names.of("jobs")} j where j.id = k.job)
-         and not exists (select 1 from ${names.of("jobs_history")} h where h.id = k.job)
-       order by k.job on conflict do nothing returning id, queue`,
-      [operation, plainArray(ids)],
-    )
-    return rows
-  }
-  return [...(await back("jobs", "true")), ...(await back("jobs_history", "r.keep_until > now()"))]
-}
-
-/** Moves waiting jobs to another queue. A key that counts per queue goes along, unless it is taken there. @returns those that were moved. */
-export async function moveJobs(
-  db: Connection,
-  names: PluginNames,
-  ids: readonly string[],
-  queue: string,
-): Promise<{ id: string; from: string }[]> {
-  const jobs = names.of("jobs")
-  const key = `case when l.unique_key like 'q|%' then 'q|' || $2 || substr(l.unique_key, strpos(substr(l.unique_key, 3), '|') + 2) else l.unique_key end`
-  const { rows } = await db.query<{ id: string; from: string }>(
-    `with held as materialized (
-       select l.id, l.queue, ${key} as key, l.unique_key as old from ${jobs} l
-       where l.id = any($1::uuid[]) and l.token is null and l.queue <> $2 order by l.id for update),
-     movable as (
-       select h.* from held h where h.key is not distinct from h.old
-         or not exists (select 1 from ${jobs} o where o.unique_key = h.key))
-     update ${jobs} j set queue = $2, unique_key = m.key, ready_at = now() from movable m
-     where j.id = m.id returning j.id, m.queue as from`,
-    [plainArray(ids), queue],
-  )
-  return rows
 }

@@ -11,16 +11,14 @@ import { actions, undo, type ActionName } from "./operation-actions.ts"
 import {
   claimUndo,
   endOperation,
-  forgetRows,
   insertOperation,
-  keepRows,
-  keptRows,
   touchOperation,
   type NewOperation,
   type OperationRow,
 } from "./operation-store.ts"
 import type { ParsedHandler } from "./options.ts"
 import { looks } from "./limits.ts"
+import { forgetRows, keepBelongings, keepRows, keptRows } from "./recycle-bin.ts"
 import type { Visitor } from "./visitor.ts"
 
 /*
@@ -146,6 +144,7 @@ export class Operations {
     const action = actions[wanted.action]
     const keeps = action.undoable && tally.kept + ids.length <= this.#options.recycleBin
     if (keeps) tally.kept += await keepRows(db, names, id, ids)
+    if (keeps && wanted.action === "delete") await keepBelongings(db, names, id, ids)
     const refusals = await action.run({ app: this.#app, context: this.#context, input: wanted.input }, ids)
     if (keeps) {
       const refused = refusals.map((refusal) => refusal.id)

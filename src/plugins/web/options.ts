@@ -3,11 +3,13 @@ import {
   duration,
   integer,
   list,
+  parseOptions,
   text,
   value,
   type OptionsInput,
   type OptionsOutput,
 } from "../../lib/options.ts"
+import { failure } from "../../model/errors.ts"
 import type { JobRecord } from "../../model/job.ts"
 import type { PasswordAuth } from "./passwords.ts"
 import type { Authenticate, Authorize, Visitor } from "./visitor.ts"
@@ -84,11 +86,11 @@ export const handlerOptions = {
     max: 1_000_000,
     doc: "Deleted jobs that an operation keeps for its undo; more are deleted for good.",
   }),
-  /** How long the audit, finished operations and the recycle bin are kept. */
+  /** How long the audit, finished operations, the recycle bin and marks are kept. */
   keepAudit: duration({
     default: "90d",
     min: 1_000,
-    doc: "How long the audit, finished operations and the recycle bin are kept.",
+    doc: "How long the audit, finished operations, the recycle bin and marks are kept.",
   }),
   /** Folder of the built dashboard. Default: the one in this package. */
   assets: text({ doc: "Folder of the built dashboard. Default: the one in this package." }),
@@ -127,4 +129,14 @@ export const hints = {
   hostname: "host",
   readonly: "readOnly",
   read_only: "readOnly",
+}
+
+/** @throws MILLRACE_AUTH_NEEDED without `auth`: whoever mounts a handler decides who comes in. MILLRACE_UNKNOWN_OPTION, MILLRACE_BAD_OPTION. */
+export function parseHandler(given: HandlerOptions): ParsedHandler {
+  const options = parseOptions("webHandler", handlerOptions, given, hints)
+  if (options.auth !== undefined) return options
+  throw failure(
+    "MILLRACE_AUTH_NEEDED",
+    "webHandler: `auth` must say who may come in: a function of the request, or passwordAuth({ users }).",
+  )
 }

@@ -14,6 +14,15 @@ export function intParam(query: URLSearchParams, name: string, fallback: number,
 
 export const textParam = (query: URLSearchParams, name: string): string | undefined => query.get(name) || undefined
 
+/** ISO text in the query string. @throws Refused. */
+export function momentParam(query: URLSearchParams, name: string): Date | undefined {
+  const text = textParam(query, name)
+  if (text === undefined) return undefined
+  const at = new Date(text)
+  if (Number.isNaN(at.getTime())) throw badRequest(`${name}: ISO text, not ${JSON.stringify(text.slice(0, 50))}.`)
+  return at
+}
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** @throws Refused for a field that no route knows: a mistyped one must not be passed over. */

@@ -23,6 +23,8 @@ export const permissions = {
   "events:read": "Follow events as they happen",
   "views:read": "Read saved views",
   "views:write": "Save and remove views",
+  "marks:read": "See marks on the charts",
+  "marks:write": "Mark deployments and the like on the charts",
   "audit:read": "Read who did what",
   "tokens:read": "List API tokens",
   "tokens:write": "Make and revoke API tokens",

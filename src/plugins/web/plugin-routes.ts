@@ -1,5 +1,5 @@
 import { matchPath } from "../../lib/path.ts"
-import { bodyText, parsedBody } from "./body.ts"
+import { parsedBody } from "./body.ts"
 import { forbidden } from "./problem.ts"
 import type { Permission } from "./permissions.ts"
 import type { Call, Route } from "./route.ts"
@@ -35,8 +35,8 @@ export function pluginRoute(
 }
 
 /** A write with its body, counted while it was read; what it says stands in the audit. */
-async function readWhole({ request, site, note }: Call): Promise<Request> {
-  const text = await bodyText(request, site.context.maxPayload)
+async function readWhole({ request, site, note, text: read }: Call): Promise<Request> {
+  const text = await read()
   note({ after: site.redact.value(parsedBody(text)) })
   const { url, method, headers } = request
   return new Request(url, { method, headers, ...(text === "" ? {} : { body: text }) })

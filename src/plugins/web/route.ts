@@ -25,6 +25,8 @@ export interface Route {
   readonly body?: Schema
   /** Status of the usual answer. Default 200. */
   readonly status?: number
+  /** Its answer holds something that is stored nowhere. */
+  readonly secret?: true
   /** Streams and documents, which are no JSON. */
   readonly produces?: string
   handle(call: Call): unknown
@@ -45,7 +47,9 @@ export interface Call {
   readonly query: URLSearchParams
   /** Who asks. On public routes `nobody`. */
   readonly known: Known
-  /** The body as JSON; undefined: there is none. Counted while it is read. @throws Refused. */
+  /** The body as it came, counted while it is read. @throws Refused. */
+  text(): Promise<string>
+  /** The body as JSON; undefined: there is none. @throws Refused. */
   body(): Promise<unknown>
   /** Like `body`, but it must be an object. */
   fields(): Promise<Readonly<Record<string, unknown>>>

@@ -4,7 +4,7 @@ import { isUuid } from "../../lib/uuid.ts"
 import type { JobRecord } from "../../model/job.ts"
 import { isNarrow, needsScan, parseQuery, termCosts, type IndexedPlace, type ParsedQuery } from "../../model/query.ts"
 import { ruleFrom, type Rule } from "../../model/rule.ts"
-import { findPage, findPart } from "../../postgres/find.ts"
+import { findPage, findPart, type First } from "../../postgres/find.ts"
 import { pathIndexes } from "../../postgres/path-indexes.ts"
 import { looks } from "./limits.ts"
 import { badRequest } from "./problem.ts"
@@ -66,20 +66,21 @@ export interface SearchPage {
 export async function searchPage(
   { context: { db, names }, options }: Site,
   { rule, scan }: Search,
-  { limit, cursor }: { readonly limit: number; readonly cursor: string | undefined },
+  { limit, cursor, first }: { readonly limit: number; readonly cursor: string | undefined; readonly first: First },
 ): Promise<SearchPage> {
-  const before = cursor === undefined ? undefined : positionOf(cursor, rule)
-  const query = { rule, limit, before, patience: options.statementTimeout }
+  const mark = markOf(rule, first)
+  const before = cursor === undefined ? undefined : positionOf(cursor, mark)
+  const query = { rule, limit, before, first, patience: options.statementTimeout }
   if (!scan) {
     const rows = await findPage(db, names, query)
     const last = rows.length < limit ? undefined : rows.at(-1)
-    return { jobs: rows.map(recordOf), cursor: last ? cursorOf(last.id, rule) : null, bounded: null }
+    return { jobs: rows.map(recordOf), cursor: last ? cursorOf(last.id, mark) : null, bounded: null }
   }
   const { rows, reached } = await findPart(db, names, { ...query, most: looks })
   const at = reached === undefined ? null : timeOf(reached)
   return {
     jobs: rows.map(recordOf),
-    cursor: reached === undefined ? null : cursorOf(reached, rule),
+    cursor: reached === undefined ? null : cursorOf(reached, mark),
     bounded: { looked: looks, reached: at },
   }
 }
@@ -87,16 +88,20 @@ export async function searchPage(
 /** When a UUIDv7 was made, by its maker's clock. */
 const timeOf = (id: string): Date => new Date(Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16))
 
-const markOf = (rule: Rule): string =>
-  createHash("sha256").update(JSON.stringify(rule.data)).digest("base64url").slice(0, 10)
+/** A cursor says which search it belongs to, and in which order. */
+const markOf = (rule: Rule, first: First): string =>
+  createHash("sha256")
+    .update(JSON.stringify([rule.data, first]))
+    .digest("base64url")
+    .slice(0, 10)
 
-const cursorOf = (id: string, rule: Rule): string => `${markOf(rule)}.${id.replaceAll("-", "")}`
+const cursorOf = (id: string, mark: string): string => `${mark}.${id.replaceAll("-", "")}`
 
 /** @throws Refused. */
-function positionOf(cursor: string, rule: Rule): string {
+function positionOf(cursor: string, wanted: string): string {
   const [mark, hex = ""] = cursor.split(".")
   const id = hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")
   if (!isUuid(id)) throw badRequest("cursor: not one that a list returned; leave it out for the first page.")
-  if (mark !== markOf(rule)) throw badRequest("cursor: belongs to another search; leave it out to begin with this one.")
+  if (mark !== wanted) throw badRequest("cursor: belongs to another search; leave it out to begin with this one.")
   return id
 }

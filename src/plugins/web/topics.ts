@@ -114,7 +114,7 @@ async function jobsTopic(call: Call, text: string): Promise<Reading> {
   return {
     permission: "jobs:read",
     read: async () => {
-      const page = await searchPage(site, search, { limit: 50, cursor: undefined })
+      const page = await searchPage(site, search, { limit: 50, cursor: undefined, first: "newest" })
       const jobs = await readable(site, known.visitor, page.jobs)
       return Object.fromEntries(jobs.map((job) => [job.id, jobRow(site.redact.job(job, known.visitor))]))
     },

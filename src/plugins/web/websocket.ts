@@ -1,8 +1,9 @@
 import type { IncomingMessage } from "node:http"
 import type { Duplex } from "node:stream"
 import type { WebSocket, WebSocketServer } from "ws"
-import { apiBase, callFor, pathBelow } from "./app.ts"
+import { callFor } from "./app.ts"
 import { sameSite } from "./csrf.ts"
+import { isEvents, urlOf } from "./paths.ts"
 import { Refused, safeJson } from "./problem.ts"
 import { allowed, type Site } from "./site.ts"
 import { follow, mayFollow } from "./stream.ts"
@@ -27,8 +28,8 @@ function server(): Promise<WebSocketServer | undefined> {
 
 /** Handles an upgrade. @returns false: it is none of ours. */
 export function upgrade(site: Site, incoming: IncomingMessage, socket: Duplex, head: Buffer): boolean {
+  if (!isEvents(incoming, site.options.basePath)) return false
   const request = requestOf(incoming)
-  if (!request || pathBelow(request, site.options.basePath) !== `${apiBase}/events`) return false
   socket.on("error", () => socket.destroy())
   void admit(site, request).then(
     async (found) => {
@@ -45,13 +46,12 @@ export function upgrade(site: Site, incoming: IncomingMessage, socket: Duplex, h
   return true
 }
 
-function requestOf(incoming: IncomingMessage): Request | undefined {
+function requestOf(incoming: IncomingMessage): Request {
   const headers = new Headers()
   for (const [name, value] of Object.entries(incoming.headers)) {
     if (value !== undefined && !name.startsWith(":")) headers.set(name, Array.isArray(value) ? value.join(", ") : value)
   }
-  const url = `http://${incoming.headers.host ?? "localhost"}${incoming.url ?? "/"}`
-  return URL.canParse(url) ? new Request(url, { headers }) : undefined
+  return new Request(urlOf(incoming)!, { headers })
 }
 
 /** @throws Refused. */

@@ -18,6 +18,35 @@ test("a list shows the newest first, page by page, and a cursor belongs to its s
   expect([other.status, other.headers.get("content-type")]).toEqual([400, "application/problem+json"])
 })
 
+test("a list begins with the oldest where that is asked for, in both tables, whatever serves it", async () => {
+  const { app, ask } = await startSite()
+  const pushed = await app.pushMany(
+    mail,
+    Array.from({ length: 7 }, (_, n) => ({ to: `${n}`, user: { id: n % 2 } })),
+  )
+  for (const one of [pushed[1]!, pushed[4]!]) await one.cancel()
+  const ids = pushed.map(({ id }) => id)
+  const through = async (q: string, sort: string) => {
+    const found: string[] = []
+    let cursor = ""
+    do {
+      const { body } = await ask("GET", `/jobs?q=${q}&sort=${sort}&limit=2&cursor=${cursor}`)
+      found.push(...body.jobs.map((job: { id: string }) => job.id))
+      cursor = body.cursor ?? ""
+    } while (cursor !== "")
+    return found
+  }
+  expect(await through("", "created")).toEqual(ids)
+  expect(await through("", "-created")).toEqual(ids.toReversed())
+  expect(await through("name:SendMail", "created")).toEqual(ids)
+  // No index serves this: it is looked at job by job.
+  expect(await through("payload.user.id:0", "created")).toEqual([0, 2, 4, 6].map((n) => ids[n]))
+  expect(await through("payload.user.id:0", "-created")).toEqual([6, 4, 2, 0].map((n) => ids[n]))
+  const { body } = await ask("GET", "/jobs?sort=created&limit=2")
+  expect((await ask("GET", `/jobs?limit=2&cursor=${body.cursor}`)).status).toBe(400)
+  expect((await ask("GET", "/jobs?sort=priority")).body.code).toBe("MILLRACE_BAD_REQUEST")
+})
+
 test("a job is pushed, shown, changed, snoozed, run, cancelled, retried, cloned and deleted, and all of it is in the audit", async () => {
   const { ask } = await startSite()
   const pushed = await ask("POST", "/jobs", {

@@ -11,6 +11,7 @@ const reads = [
   "workers:read",
   "events:read",
   "views:read",
+  "marks:read",
   "other:read",
 ]
 const writes = [
@@ -23,6 +24,7 @@ const writes = [
   "queues:pause",
   "queues:edit",
   "views:write",
+  "marks:write",
   "other:write",
 ]
 const forAdmins = ["audit:read", "tokens:read", "tokens:write"]

@@ -1,9 +1,11 @@
 // Mounted into real frameworks, behind a proxy that takes the prefix away, in a worker, and alone.
+import { once } from "node:events"
 import fs from "node:fs"
 import { createServer, type RequestListener } from "node:http"
 import type { AddressInfo } from "node:net"
 import os from "node:os"
 import path from "node:path"
+import { fileURLToPath } from "node:url"
 import express from "express"
 import Fastify from "fastify"
 import { Hono } from "hono"
@@ -13,7 +15,9 @@ import { Worker, type Plugin } from "millrace/worker"
 import { expect, onTestFinished, test } from "vitest"
 import { collector, rejection, shortClocks } from "../../support/app.ts"
 import { fileDatabase, startApp } from "../../support/start-app.ts"
-import { startSite } from "./site.ts"
+import { WebSocket } from "ws"
+import { nextServer } from "./next.ts"
+import { startSite, visitors } from "./site.ts"
 
 async function listening(listener: RequestListener): Promise<string> {
   const server = createServer(listener)
@@ -69,6 +73,8 @@ async function works(url: string, base: string) {
   let text = ""
   while (!text.includes("event: snapshot")) text += new TextDecoder().decode((await reader.read()).value)
   abort.abort()
+  const deleted = await fetch(`${url}/api/v1/jobs/${made.id}`, { method: "DELETE", headers, body: "{}" })
+  expect(deleted.status).toBe(204)
   expect((await fetch(`${url}/api/v1/jobs`)).status).toBe(401)
 }
 
@@ -85,11 +91,33 @@ const mounts: Record<string, (handler: WebHandler) => Promise<string>> = {
     onTestFinished(() => fastify.close())
     return fastify.listen({ host: "127.0.0.1", port: 0 })
   },
+  "Fastify with bodies left alone": async (handler) => {
+    const fastify = Fastify({ forceCloseConnections: true })
+    await fastify.register((own, _, done) => {
+      own.removeAllContentTypeParsers()
+      own.addContentTypeParser("*", (_request, _body, next) => next(null))
+      own.all("/a/b/*", async (request, reply) => {
+        reply.hijack()
+        await handler.node(request.raw, reply.raw)
+      })
+      done()
+    })
+    onTestFinished(() => fastify.close())
+    return fastify.listen({ host: "127.0.0.1", port: 0 })
+  },
   Hono: async (handler) => {
     const hono = new Hono().all("/a/b/*", (c) => handler(c.req.raw))
     const { getRequestListener } = await import("@hono/node-server")
     const listener = getRequestListener(hono.fetch)
     return listening((request, response) => void listener(request, response))
+  },
+  "Next's app router": async (handler) => {
+    const route = { dynamic: "force-dynamic", GET: handler, POST: handler, PUT: handler, PATCH: handler } as const
+    return listening(nextServer({ ...route, DELETE: handler }, "/a/b"))
+  },
+  "Next below a basePath": async (handler) => {
+    const route = { GET: handler, POST: handler, PUT: handler, PATCH: handler, DELETE: handler }
+    return listening(nextServer(route, "/b", "/a"))
   },
   "a plain server": async (handler) => listening((request, response) => void handler.node(request, response)),
 }
@@ -97,6 +125,60 @@ const mounts: Record<string, (handler: WebHandler) => Promise<string>> = {
 test.each(Object.entries(mounts))("it is mounted into %s", async (_, mount) => {
   const { handler } = await startSite({ basePath: "/a/b", assets: builtDashboard() })
   await works(`${await mount(handler)}/a/b`, "/a/b")
+})
+
+test("an app has a handler of its own, whose code is loaded with the first request", async () => {
+  const { app } = await startApp({ worker: false })
+  const handler = app.webHandler({
+    auth: (request) => visitors[request.headers.get("x-visitor") ?? ""],
+    basePath: "/a/b",
+    assets: builtDashboard(),
+  })
+  await handler.close() // before it was used: nothing to do
+  onTestFinished(() => handler.close())
+  await works(`${await mounts.Express!(handler)}/a/b`, "/a/b")
+  await works(`${await mounts.Hono!(handler)}/a/b`, "/a/b")
+  expect(() => app.webHandler({})).toThrow(expect.objectContaining({ code: "MILLRACE_AUTH_NEEDED" }))
+  expect(() => app.webHandler({ prefix: "/x" } as never)).toThrow(/basePath/)
+})
+
+test("its first request may be a WebSocket", async () => {
+  const { app } = await startApp({ worker: false })
+  const handler = app.webHandler({ auth: () => visitors.admin!, basePath: "/a/b" })
+  onTestFinished(() => handler.close())
+  const server = createServer()
+  const ours: boolean[] = []
+  server.on("upgrade", (request, socket, head) => {
+    ours.push(handler.upgrade(request, socket, head))
+    if (!ours.at(-1)) socket.destroy()
+  })
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+  onTestFinished(() => void server.close())
+  const url = `127.0.0.1:${(server.address() as AddressInfo).port}`
+  const socket = new WebSocket(`ws://${url}/a/b/api/v1/events?topics=queues`, { origin: `http://${url}` })
+  const [data] = (await once(socket, "message")) as [Buffer]
+  expect(JSON.parse(data.toString("utf8"))).toMatchObject({ event: "snapshot", topic: "queues" })
+  socket.terminate()
+  const other = new WebSocket(`ws://${url}/chat`)
+  await once(other, "error")
+  expect(ours).toEqual([true, false])
+})
+
+test("an app that serves no dashboard loads none of its code", () => {
+  const seen = new Set<string>()
+  const visit = (file: string): void => {
+    if (seen.has(file)) return
+    seen.add(file)
+    const code = fs.readFileSync(file, "utf8")
+    for (const [, from, whole] of code.matchAll(/\bfrom "([^"\n]+)";?$|^import "([^"\n]+)"/gm)) {
+      const name = (from ?? whole)!
+      if (name.startsWith(".")) visit(path.resolve(path.dirname(file), name))
+      else seen.add(name)
+    }
+  }
+  visit(fileURLToPath(import.meta.resolve("millrace")))
+  expect(seen.size).toBeGreaterThan(50)
+  expect([...seen].filter((name) => /hono|plugins.web.(app|handler|site)/.test(name))).toEqual([])
 })
 
 test("a proxy may take the prefix away", async () => {

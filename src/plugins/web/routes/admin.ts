@@ -255,6 +255,7 @@ export const adminRoutes: readonly Route[] = [
     path: "/tokens",
     permission: "tokens:write",
     summary: "Makes an API token; its secret is shown this once",
+    secret: true,
     body: {
       type: "object",
       required: ["name", "scopes"],

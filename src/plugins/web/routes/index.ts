@@ -3,6 +3,7 @@ import type { Route } from "../route.ts"
 import { adminRoutes } from "./admin.ts"
 import { eventRoutes } from "./events.ts"
 import { jobRoutes } from "./jobs.ts"
+import { markRoutes } from "./marks.ts"
 import { metaRoutes } from "./meta.ts"
 import { operationRoutes } from "./operations.ts"
 import { queueRoutes } from "./queues.ts"
@@ -15,6 +16,7 @@ export const routes: readonly Route[] = [
   ...jobRoutes,
   ...operationRoutes,
   ...queueRoutes,
+  ...markRoutes,
   ...adminRoutes,
   ...eventRoutes,
   {

@@ -1,7 +1,11 @@
 import { recordOf } from "../../../client/record.ts"
+import { patchOf } from "../../../client/update.ts"
 import type { JobRecord } from "../../../model/job.ts"
 import { compare } from "../../../model/rule.ts"
-import { findPage } from "../../../postgres/find.ts"
+import { findPage, type First } from "../../../postgres/find.ts"
+import { updateJob } from "../../../postgres/jobs.ts"
+import { deleteJobsIn } from "../../../postgres/bulk.ts"
+import { ifMatch } from "../if-match.ts"
 import { attemptsOf, jobDetail, jobRow, versionOf } from "../job-view.ts"
 import { idParam, intField, intParam, momentField, onlyFields, textField, textParam, textsField } from "../params.ts"
 import { badRequest, notFound, refuse } from "../problem.ts"
@@ -36,13 +40,16 @@ const detail = (call: Call, job: JobRecord, status = 200): Response => {
   return reply(status, { ...view, version }, { etag: version })
 }
 
+const sorts: Readonly<Record<string, First | undefined>> = { "-created": "newest", created: "oldest" }
+
 async function list(call: Call): Promise<unknown> {
   const { query, site } = call
-  const sort = textParam(query, "sort") ?? "-created"
-  if (sort !== "-created") throw badRequest('sort: only "-created", newest first, which is the order of ids.')
+  const first = sorts[textParam(query, "sort") ?? "-created"]
+  if (!first)
+    throw badRequest('sort: "-created", newest first, or "created", oldest first. No index has another order.')
   const search = await readSearch(call, textParam(query, "q") ?? "")
   const limit = intParam(query, "limit", 50, 1, 200)
-  const page = await searchPage(site, search, { limit, cursor: textParam(query, "cursor") })
+  const page = await searchPage(site, search, { limit, cursor: textParam(query, "cursor"), first })
   const jobs = await readable(site, call.known.visitor, page.jobs)
   return {
     jobs: jobs.map((job) => jobRow(shown(call, job))),
@@ -104,10 +111,6 @@ async function edit(call: Call): Promise<Response> {
   const job = await jobOf(call, "jobs:edit")
   const fields = await call.fields()
   onlyFields(fields, ["payload", "priority", "runAt"])
-  const wanted = call.request.headers.get("if-match")
-  if (wanted !== null && wanted !== "*" && wanted !== versionOf(job)) {
-    throw refuse(412, "MILLRACE_CHANGED", "The job has changed since you saw it. Look at it again.")
-  }
   const priority = intField(fields, "priority", -1_000_000, 1_000_000)
   const runAt = momentField(fields, "runAt")
   const changes = {
@@ -115,7 +118,11 @@ async function edit(call: Call): Promise<Response> {
     ...(runAt === undefined ? {} : { runAt }),
     ...("payload" in fields ? { payload: restored(fields.payload, job.payload) } : {}),
   }
-  await call.site.app.job(job.id).update(changes)
+  const { names, maxPayload, notices } = call.site.context
+  const patch = patchOf(changes, maxPayload)
+  const row = await ifMatch(call, job, (tx) => updateJob(tx, names, null, job.id, patch))
+  if (!row) throw refuse(409, "MILLRACE_JOB_RUNNING", `Job ${job.id} is running or has finished, so it stays as it is.`)
+  notices.send({ kind: row.state === "pending" ? "ready" : "later", about: row.queue })
   return changed(call, job)
 }
 
@@ -131,7 +138,10 @@ const summary = ({ state, queue, priority, runAt, payload }: JobRecord) => ({ st
 
 async function remove(call: Call): Promise<Response> {
   const job = await jobOf(call, "jobs:delete")
-  await call.site.app.job(job.id).delete()
+  const [gone] = await ifMatch(call, job, (tx) => deleteJobsIn(tx, call.site.context.names, [job.id]))
+  if (!gone) throw notFound("such job")
+  if (gone.outcome !== "deleted")
+    throw refuse(409, "MILLRACE_JOB_RUNNING", `Job ${job.id} is running; cancel it before deleting it.`)
   call.note({ before: jobDetail(shown(call, job)) })
   return reply(204, null)
 }
@@ -226,8 +236,13 @@ export const jobRoutes: readonly Route[] = [
     method: "GET",
     path: "/jobs",
     permission: "jobs:read",
-    summary: "A page of jobs, newest first",
-    query: { q: "The search", cursor: "Where the page before ended", limit: "1 to 200, default 50", sort: "-created" },
+    summary: "A page of jobs, newest or oldest first",
+    query: {
+      q: "The search",
+      cursor: "Where the page before ended",
+      limit: "1 to 200, default 50",
+      sort: "-created (newest first, the default) or created (oldest first)",
+    },
     handle: list,
   },
   {
@@ -277,7 +292,7 @@ export const jobRoutes: readonly Route[] = [
     method: "DELETE",
     path: "/jobs/:id",
     permission: "jobs:delete",
-    summary: "Deletes a job for good",
+    summary: "Deletes a job for good; with If-Match only the version that was seen",
     status: 204,
     handle: remove,
   },
