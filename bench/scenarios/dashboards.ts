@@ -44,17 +44,18 @@ async function measure({ server, options, say }: Run): Promise<Measurement> {
       const one = await open({ server, jobs, say: tell }, (board) => look(browser, board, jobs, tell))
       if (one) seen.push([name, one])
     }
-    return together(seen, browser.version())
+    const skipped = boards.map(([name]) => name).filter((name) => !seen.some(([other]) => other === name))
+    return together(seen, skipped, browser.version())
   } finally {
     await browser.close()
   }
 }
 
-function together(seen: readonly [string, Seen][], chromium: string): Measurement {
+function together(seen: readonly [string, Seen][], skipped: readonly string[], chromium: string): Measurement {
   const each = <T>(part: (one: Seen) => T) => Object.fromEntries(seen.map(([name, one]) => [name, part(one)]))
   return {
     figures: each(({ figures }) => figures),
-    notes: each(({ notes }) => notes),
+    notes: { ...each(({ notes }) => notes), ...(skipped.length > 0 && { skipped }) },
     versions: Object.assign({ chromium }, ...seen.map(([, { versions }]) => versions)) as Record<string, string>,
     foreignLoad: worstLoad(seen.map(([, { foreignLoad }]) => foreignLoad)),
   }
