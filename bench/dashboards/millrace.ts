@@ -15,6 +15,7 @@ export const openMillrace: Open = ({ server, jobs, say }, look) =>
   onStage(server, "ours", async (stage) => {
     const { waiting, finished } = mixOf(jobs)
     await fill(stage, waiting, finished, say)
+    await stage.db.query("checkpoint") // none falls into the measurement
     await declareQueues(stage.url)
     const [port, password] = [await freePort(), randomUUID()]
     const url = `http://127.0.0.1:${port}`

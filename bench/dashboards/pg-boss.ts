@@ -66,6 +66,7 @@ async function insertJobs(database: string, jobs: number, say: Place["say"]): Pr
       await db.query(backlog, [from, Math.min(from + chunk, waiting) - 1])
     }
     await db.query("vacuum analyze pgboss.job_common")
+    await db.query("checkpoint")
     const { rows } = await db.query<{ id: string; count: string }>(
       "select (select count(*) from pgboss.job) as count, (select id from pgboss.job where name = 'queue-3' limit 1)",
     )
