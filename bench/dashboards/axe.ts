@@ -11,7 +11,7 @@ export async function axeFindings(board: Board, visitor: Visitor): Promise<Map<s
   const nodes = new Map<string, number>()
   const page = await visitor.fresh()
   for (const path of board.pages) {
-    const response = await page.goto(board.url + path)
+    const response = await page.goto(board.url + path, { timeout: 120_000 })
     if (!response?.ok()) throw new Error(`${path} answered ${response?.status()}`)
     await settle(page)
     const found = await page.evaluate<[string, number][]>(`(async () => {

@@ -1,5 +1,5 @@
 // How long a page takes, with everything in the browser's cache, from the navigation until one sees what one came for.
-import type { Page } from "playwright-core"
+import { errors, type Page } from "playwright-core"
 import { median, percentile, type Figures } from "../figures.ts"
 import { viewNames, type Board, type View } from "./board.ts"
 import { settle, type Visitor } from "./browser.ts"
@@ -39,7 +39,7 @@ export async function pageTimes(board: Board, visitor: Visitor, say: (text: stri
   return times
 }
 
-/** Undefined to numbers: null if it does not end in time. The first time is for the caches. */
+/** Null: it does not end in time. The first time fills the caches, and does not count. */
 async function repeat(measure: () => Promise<number>): Promise<number[] | null> {
   const taken: number[] = []
   try {
@@ -55,7 +55,9 @@ class Overdue extends Error {}
 
 /** By the page's own clock, which starts with the navigation; looked at in every frame. */
 export async function untilShown(page: Page, { url }: Board, { path, shown, rows }: View): Promise<number> {
-  await page.goto(url + path, { waitUntil: "commit" })
+  await page.goto(url + path, { waitUntil: "commit", timeout: LIMIT }).catch((error: unknown) => {
+    throw error instanceof errors.TimeoutError ? new Overdue(error.message) : error
+  })
   return within(
     page.evaluate<number>(`new Promise((resolve) => {
       const look = () =>
