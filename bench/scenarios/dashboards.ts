@@ -55,7 +55,7 @@ function together(seen: readonly [string, Seen][], skipped: readonly string[], c
   const each = <T>(part: (one: Seen) => T) => Object.fromEntries(seen.map(([name, one]) => [name, part(one)]))
   return {
     figures: each(({ figures }) => figures),
-    notes: { ...each(({ notes }) => notes), ...(skipped.length > 0 && { skipped }) },
+    notes: { ...each(({ notes, foreignLoad }) => ({ ...notes, foreignLoad })), ...(skipped.length > 0 && { skipped }) },
     versions: Object.assign({ chromium }, ...seen.map(([, { versions }]) => versions)) as Record<string, string>,
     foreignLoad: worstLoad(seen.map(([, { foreignLoad }]) => foreignLoad)),
   }
