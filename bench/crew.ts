@@ -33,6 +33,13 @@ export function endCrew(): void {
   for (const child of living) child.kill("SIGKILL")
 }
 
+/** Another process that is ended with the crew. */
+export function enlist(child: ChildProcess): void {
+  if (closed) child.kill("SIGKILL")
+  living.add(child)
+  child.once("exit", () => living.delete(child))
+}
+
 export function forkChild(side: SideName, url: string): Child {
   if (closed) throw new Error("interrupted")
   const path = fileURLToPath(new URL("./child.js", import.meta.url))

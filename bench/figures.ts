@@ -48,7 +48,7 @@ function combineOne(values: readonly Figures[string][], join: (values: readonly 
   return Number.isFinite(joined) ? joined : null
 }
 
-function isBranch(value: Figures[string]): value is Figures {
+export function isBranch(value: Figures[string]): value is Figures {
   return typeof value === "object" && value !== null
 }
 

@@ -9,6 +9,7 @@ import { installPeer } from "./peers.ts"
 import { report, table, type Outcome, type Round } from "./report.ts"
 import type { Measurement, Options, Run, Scenario } from "./scenario.ts"
 import { claim } from "./scenarios/claim.ts"
+import { dashboards } from "./scenarios/dashboards.ts"
 import { drain } from "./scenarios/drain.ts"
 import { enqueue } from "./scenarios/enqueue.ts"
 import { executors } from "./scenarios/executors.ts"
@@ -40,6 +41,7 @@ const scenarios: Record<string, Scenario> = {
   scheduled,
   workflows,
   web,
+  dashboards,
 }
 
 /** No single measurement may last longer; `--seconds` adds to it. */
@@ -67,7 +69,7 @@ ${lines.join("\n")}
   --peer-only      the peer alone
   --json           one JSON object on stdout instead of the table
   --runs N         rounds, of which medians are taken
-  --jobs N         jobs of drain, latency, serial and executors (through a queue); jobs waiting in claim
+  --jobs N         jobs of drain, latency, serial, executors (through a queue) and dashboards; jobs waiting in claim
   --seconds N      duration of steady, held and each part of enqueue
   --processes N    worker processes of drain
   --unanalysed     drain, serial and held: no planner statistics about the backlog
@@ -139,7 +141,7 @@ async function bench(command: Command): Promise<Outcome> {
   const server = await startServer()
   try {
     const rounds = await measureRounds(command, server)
-    return { scenario: name, summary: scenario.summary, peer, options, server, rounds }
+    return { scenario: name, summary: scenario.summary, columns: scenario.columns, peer, options, server, rounds }
   } finally {
     await server.stop()
   }
@@ -162,7 +164,7 @@ async function measureRounds(command: Command, server: Server): Promise<Round[]>
 }
 
 async function measureWithin(scenario: Scenario, run: Run): Promise<Measurement> {
-  const limit = LIMIT + 5 * (run.options.seconds ?? 0)
+  const limit = (scenario.limit ?? LIMIT) + 5 * (run.options.seconds ?? 0)
   const overdue = setTimeout(() => {
     process.stderr.write(`no result within ${limit} s\n`)
     endCrew()

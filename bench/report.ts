@@ -1,6 +1,6 @@
 // The two forms of a result: one JSON object, and a table for people.
 import { cpus } from "node:os"
-import { flatten, medians, ratios, type Figures } from "./figures.ts"
+import { flatten, isBranch, medians, ratios, type Figures } from "./figures.ts"
 import { worstLoad } from "./measure.ts"
 import type { Measurement, Options } from "./scenario.ts"
 import type { Server } from "./server.ts"
@@ -11,6 +11,7 @@ export type Round = Partial<Record<"ours" | "peer", Measurement>>
 export interface Outcome {
   scenario: string
   summary: string
+  columns: true | undefined
   peer: PeerName | undefined
   options: Options
   server: Server
@@ -25,6 +26,7 @@ export interface Report {
 
 export function report({ scenario, peer, options, server, rounds }: Outcome): Report {
   const { ours, peer: theirs } = sides(rounds)
+  const notes = rounds[0]?.ours?.notes
   return {
     scenario,
     ...(theirs ? { ...(ours && { ours }), peer: theirs, ...(ours && { ratio: ratios(ours, theirs) }) } : ours),
@@ -38,6 +40,7 @@ export function report({ scenario, peer, options, server, rounds }: Outcome): Re
       cpu: cpus()[0]?.model,
       options,
     },
+    ...(notes && { notes }),
     rounds: rounds.map(({ ours: our, peer: their }) => ({
       ...(our && { ours: line(our) }),
       ...(their && { peer: line(their) }),
@@ -63,12 +66,9 @@ function versions(rounds: Round[]): Partial<Record<"ours" | "peer", Record<strin
   return { ...(ours && { ours: ours.versions }), ...(peer && { peer: peer.versions }) }
 }
 
-export function table({ scenario, summary, peer, server, rounds }: Outcome): string {
-  const { ours, peer: theirs } = sides(rounds)
-  const columns: [string, Figures][] = []
-  if (ours) columns.push(["millrace", ours])
-  if (theirs) columns.push([peer ?? "peer", theirs])
-  if (ours && theirs) columns.push(["ratio", ratios(ours, theirs)])
+export function table(outcome: Outcome): string {
+  const { scenario, summary, server, rounds } = outcome
+  const columns = columnsOf(outcome)
   const names = flatten(columns[0]?.[1] ?? {}).map(([name]) => name)
   const cells = columns.map(([title, figures]) => {
     const values = new Map(flatten(figures))
@@ -83,6 +83,16 @@ export function table({ scenario, summary, peer, server, rounds }: Outcome): str
     ...align([["", ...names], ...cells]),
     "",
   ].join("\n")
+}
+
+function columnsOf({ columns, peer, rounds }: Outcome): [string, Figures][] {
+  const { ours, peer: theirs } = sides(rounds)
+  if (columns && ours) return Object.entries(ours).filter((entry): entry is [string, Figures] => isBranch(entry[1]))
+  return [
+    ...(ours ? [["millrace", ours] satisfies [string, Figures]] : []),
+    ...(theirs ? [[peer ?? "peer", theirs] satisfies [string, Figures]] : []),
+    ...(ours && theirs ? [["ratio", ratios(ours, theirs)] satisfies [string, Figures]] : []),
+  ]
 }
 
 function foreignLoad(rounds: Round[]): number | null {

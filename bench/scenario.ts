@@ -8,6 +8,10 @@ export interface Scenario {
   /** False for questions about our own design that cannot be put to a peer in the same way. */
   readonly peers: boolean
   readonly rounds: number
+  /** Seconds that one measurement may take, where the usual limit is too short. */
+  readonly limit?: number
+  /** Its figures are a tree for each of several systems that it measures itself: a column each. */
+  readonly columns?: true
   measure(run: Run): Promise<Measurement>
 }
 
@@ -33,6 +37,8 @@ export interface Options {
 export interface Measurement {
   figures: Figures
   versions: Record<string, string>
+  /** What a reader has to know and is no number. */
+  notes?: Record<string, unknown>
   /** Share of the machine that others took meanwhile: above a tenth, trust CPU seconds more than rates. */
   foreignLoad: number | null
 }
