@@ -12,7 +12,7 @@ import type { Names } from "./sql.ts"
  * What is common is found by walking back from the newest; what is rare would be walked past for seconds. So each table
  * is asked in two steps: the newest `walk` rows are looked at one by one, and only when they do not fill the page the
  * rest is asked by index. The second step is written so that PostgreSQL cannot choose to walk again
- * (`is true` hides the id from the index), whatever its statistics say. docs/design/find.md has the figures.
+ * (`offset 0` keeps the boundary out of the search), whatever its statistics say. docs/design/find.md has the figures.
  *
  * Both tables are read in one snapshot: a job on its way to the history is seen once.
  */
@@ -119,9 +119,10 @@ const walked = (table: string, rule: string, { sort, past }: Order): string =>
 const deeper = (table: string, rule: string, { sort, past }: Order): string =>
   `select id from (
      select j.id from ${table} j
-     where (${rule}) and (j.id ${past} (
-       select b.id from ${table} b where b.id ${past} $2::uuid order by b.id ${sort} offset ${walk - 1} limit 1)) is true
+     where ${rule}
      offset 0) d
+   where id ${past} (
+     select b.id from ${table} b where b.id ${past} $2::uuid order by b.id ${sort} offset ${walk - 1} limit 1)
    order by id ${sort} limit $1`
 
 /** Whether the rule names ids: the primary key answers it at once. */
