@@ -16,10 +16,12 @@ interface Violation {
 }
 
 /** What axe finds wrong, as text. */
+const settled = `document.getAnimations().every((one) =>
+  one.playState !== "running" || one.effect?.getComputedTiming().iterations === Infinity)`
+
 async function findings(page: Page): Promise<string[]> {
   // A colour on its way to another is neither.
-  await page.waitForFunction(`document.getAnimations().every((one) =>
-    one.playState !== "running" || one.effect.getComputedTiming().iterations === Infinity)`)
+  await until("colours are what they will be", () => page.evaluate<boolean>(settled))
   const options = JSON.stringify({ runOnly: { type: "tag", values: tags } })
   const { violations } = await page.evaluate<{ violations: Violation[] }>(
     `(async () => { ${axe}; return await axe.run(document, ${options}) })()`,
