@@ -15,12 +15,12 @@ interface Violation {
   nodes: { html: string; failureSummary: string }[]
 }
 
-/** What axe finds wrong, as text. */
+/** A colour on its way to another is neither. */
 const settled = `document.getAnimations().every((one) =>
   one.playState !== "running" || one.effect?.getComputedTiming().iterations === Infinity)`
 
+/** What axe finds wrong, as text. */
 async function findings(page: Page): Promise<string[]> {
-  // A colour on its way to another is neither.
   await until("colours are what they will be", () => page.evaluate<boolean>(settled))
   const options = JSON.stringify({ runOnly: { type: "tag", values: tags } })
   const { violations } = await page.evaluate<{ violations: Violation[] }>(
