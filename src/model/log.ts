@@ -8,7 +8,7 @@ export interface Logger {
   isLevelEnabled?(level: string): boolean
 }
 
-type Level = "debug" | "info" | "warn" | "error"
+export type Level = "debug" | "info" | "warn" | "error"
 
 const nothing = () => {}
 

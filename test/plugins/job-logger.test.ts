@@ -143,6 +143,26 @@ test("console is a logger as it is; one that throws breaks nothing", async () =>
   expect(lines[0]).toMatch(/^job failed/)
 })
 
+test("lines of a level that the logger does not keep are not put together; the others come", async () => {
+  const written: string[] = []
+  const note = (level: string) => (message: string) => void written.push(`${level} ${message}`)
+  const logger = {
+    debug: note("debug"),
+    info: note("info"),
+    warn: note("warn"),
+    error: note("error"),
+    isLevelEnabled: (level: string) => level !== "debug",
+  }
+  const { app, addWorker } = await startApp({
+    worker: false,
+    app: { plugins: [jobLogger({ logger, level: "debug" })] },
+  })
+  await addWorker({ handlers })
+  await app.wait([await app.push(work, { do: "nothing" }), await app.push(work, { do: "fail" })], { timeout: "10s" })
+  await until(() => written.includes("error job failed"))
+  expect(written).toEqual(["warn job retrying", "error job failed"])
+})
+
 test("options that do not fit are refused", () => {
   expect(() => jobLogger({ logger: {} } as never)).toThrow(/must be an object with debug, info, warn and error/)
   expect(() => jobLogger({ events: ["begun"] } as never)).toThrow(/jobLogger.events/)

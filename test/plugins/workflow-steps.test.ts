@@ -105,6 +105,20 @@ test("when the first of two parents rolls back, the child waits for it", async (
   expect(await jobsOf(id)).toEqual(["join"])
 })
 
+test("what a long transaction releases is ready as of its release: a worker's scan has passed the transaction's start", async () => {
+  const { id } = await flows.push(joined)
+  await using long = await session()
+  const ids = [await jobOf(id, "left"), await jobOf(id, "right")]
+  const { rows: started } = await long.query<{ at: string }>("select now()::text as at")
+  await end(long, ids)
+  await long.query("commit")
+  const { rows } = await all.pool.query("select ready_at > $2::timestamptz as later from millrace.jobs where id = $1", [
+    await jobOf(id, "join"),
+    started[0]!.at,
+  ])
+  expect(rows).toEqual([{ later: true }])
+})
+
 test("two batches with the same workflows in other orders do not deadlock", async () => {
   const [a, b] = await Promise.all([flows.push(joined), flows.push(joined)])
   await using first = await session()

@@ -1,6 +1,6 @@
 import { monotonic } from "../../lib/clock.ts"
 import { boolean, list, oneOf, parseOptions, text, value, type OptionsInput } from "../../lib/options.ts"
-import { guarded, type Logger } from "../../model/log.ts"
+import { guarded, type Level, type Logger } from "../../model/log.ts"
 import type { Ended, Plugin } from "../../model/plugin.ts"
 import type { RunningJob } from "../../model/running-job.ts"
 import type { JobState } from "../../model/state.ts"
@@ -99,8 +99,6 @@ export function jobLogger(given?: JobLoggerOptions): Plugin {
 }
 
 const about = ({ id, name, queue, attempt, maxAttempts }: RunningJob) => ({ id, name, queue, attempt, maxAttempts })
-
-type Level = "debug" | "info" | "warn" | "error"
 
 interface Times {
   readonly started: number

@@ -91,7 +91,7 @@ begin
     where w.id = c.id and w.id = any(v_workflows)
     returning w.id, w.name, w.state, w.unfinished)
   select array_agg('{"from":"database","n":0,"name":"workflow.finished","body":{"id":"' || c.id || '","name":' || to_json(c.name)
-      || ',"state":"succeeded"}}') filter (where c.state = 'succeeded'), -- json_build_object takes ten times as long
+      || ',"state":"succeeded"}}') filter (where c.state = 'succeeded'), -- json_build_object takes a multiple of the time
     array_agg(c.id) filter (where c.unfinished = 0 and c.state <> 'succeeded')
   into v_events, v_workflows from counted c;
   -- Some thousand bytes of them at a time: a notification costs more than what it tells.
