@@ -7,8 +7,8 @@ import { noFloors, type ClaimedRow, type Floors } from "../postgres/jobs.ts"
  * walks over all of them, each time. Every claimed job is behind the last one claimed of its rank, so a scan may start
  * there: one floor per rank, and ranks without one are scanned whole, so a floor never hides a job of another rank.
  *
- * What a floor can hide is a job of its own rank that committed late (its `ready_at` is its transaction's start). Full
- * scans find those. They come as often as costs them at most a twentieth of the time, and at least each 10 s: where
+ * What a floor can hide is a job of its own rank that committed late (its `ready_at` is its transaction's start), or that
+ * was passed over while somebody else held its row for a moment. Full scans find those. They come as often as costs them at most a twentieth of the time, and at least each 10 s: where
  * full scans are cheap, nearly every scan is one.
  */
 

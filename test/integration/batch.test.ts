@@ -1,7 +1,7 @@
 import { cancel, defineJob, discard, snooze, type Millrace } from "millrace"
 import { z } from "zod"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { fixture, type Fixture } from "../support/app.ts"
+import { fixture, waitedFor, type Fixture } from "../support/app.ts"
 import { atOnce, fired, raise, range } from "../support/worker-fixture.ts"
 
 let own: Fixture
@@ -80,10 +80,12 @@ test("a call gets at most `size` jobs, in order", async () => {
   const sized = defineJob<number>({ name: "sized" })
   const calls: number[][] = []
   const jobs = await app.pushMany(sized, range(25))
+  const done = app.wait(jobs, { timeout: "20s" })
+  await waitedFor(own.pool, "default")
   await using _worker = await own.worker(app, {
     handlers: [sized.batch({ size: 10 }, (batch) => void calls.push(batch.map(({ payload }) => payload)))],
   })
-  await app.wait(jobs, { timeout: "20s" })
+  await done
   const inOrder = calls.sort((a, b) => a[0]! - b[0]!) // several calls may run at once
   expect(inOrder.map((call) => call.length)).toEqual([10, 10, 5])
   expect(inOrder.flat()).toEqual(range(25))

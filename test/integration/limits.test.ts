@@ -202,7 +202,7 @@ test("fair keys take turns, whoever has more", async () => {
 
 test("among fair keys a higher priority goes first", async () => {
   const order: string[] = []
-  const { app, addWorker } = await startApp({
+  const { app, addWorker, sql } = await startApp({
     worker: false,
     queues: [{ name: "limited", fair: true, concurrency: 1 }],
   })
@@ -217,8 +217,11 @@ test("among fair keys a higher priority goes first", async () => {
       { priority: 5 },
     )),
   ]
+  const done = ended(app, jobs)
+  // Beginning to wait changes a job's row, and a claim passes over rows that are being changed.
+  await until(async () => !(await sql("select 1 from $schema.jobs where not awaited")).length)
   await addWorker({ handlers: [work.handler(({ key }) => void order.push(key))] })
-  await ended(app, jobs)
+  await done
   expect(order.slice(0, 10)).toEqual(range(10).map(() => "high"))
 })
 

@@ -1,6 +1,6 @@
 import { defineJob, type Millrace } from "millrace"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { fixture, gate, type Fixture } from "../support/app.ts"
+import { fixture, gate, waitedFor, type Fixture } from "../support/app.ts"
 import { range, reached } from "../support/worker-fixture.ts"
 
 let own: Fixture
@@ -34,8 +34,10 @@ for (const [what, claimAhead] of [
     const jobs = []
     for (const one of tasks) jobs.push(await app.push(task, one, { priority: one.priority, wake: false }))
     const started: Task[] = []
+    const done = app.wait(jobs, { timeout: "20s" })
+    await waitedFor(own.pool, name)
     await using _worker = await own.worker(app, { handlers: [task.handler((one) => void started.push(one))] })
-    await app.wait(jobs, { timeout: "20s" })
+    await done
     expect(started).toEqual(inOrder)
   })
 
@@ -45,8 +47,10 @@ for (const [what, claimAhead] of [
     const task = defineJob<number>({ name, queue: name })
     const jobs = await app.pushMany(task, range(1_500))
     const started: number[] = []
+    const done = app.wait(jobs, { timeout: "20s" })
+    await waitedFor(own.pool, name)
     await using _worker = await own.worker(app, { handlers: [task.handler((n) => void started.push(n))] })
-    await app.wait(jobs, { timeout: "20s" })
+    await done
     expect(started).toEqual(range(1_500))
   })
 }
@@ -68,8 +72,10 @@ test("a job of higher priority that comes while others wait starts next", async 
   await reached(app, first, "running")
   const rest = await app.pushMany(task, range(20).map(String))
   const urgent = await app.push(task, "urgent", { priority: 1 })
+  const done = app.wait([first, urgent, ...rest], { timeout: "20s" })
+  await waitedFor(own.pool, "urgent")
   open.open()
-  await app.wait([first, urgent, ...rest], { timeout: "20s" })
+  await done
   expect(started).toEqual(["first", "urgent", ...range(20).map(String)])
 })
 
@@ -80,7 +86,9 @@ test("a waiting job whose priority is raised overtakes", async () => {
   await jobs[3]!.update({ priority: 2 })
   await jobs[4]!.update({ priority: 1 })
   const started: number[] = []
+  const done = app.wait(jobs, { timeout: "20s" })
+  await waitedFor(own.pool, "raised")
   await using _worker = await own.worker(app, { handlers: [task.handler((n) => void started.push(n))] })
-  await app.wait(jobs, { timeout: "20s" })
+  await done
   expect(started).toEqual([3, 4, 0, 1, 2])
 })

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { defineJob, type Millrace, type PushOptions, type RetentionInput } from "millrace"
 import { afterAll, beforeAll, expect, test } from "vitest"
-import { fixture, gate, rejection, until, type Fixture } from "../support/app.ts"
+import { fixture, gate, rejection, until, waitedFor, type Fixture } from "../support/app.ts"
 
 let own: Fixture
 let app: Millrace
@@ -89,11 +89,13 @@ test("at one slot, higher priorities run first, negative ones last, and equals i
   ] as const) {
     pushed.push(await app.push(echo, payload, { queue: "by-priority", priority }))
   }
-  await queue.start()
-  await app.wait(
+  const done = app.wait(
     pushed.map((one) => app.job(one.id)),
     { timeout: "20s" },
   )
+  await waitedFor(own.pool, "by-priority")
+  await queue.start()
+  await done
   expect(ran).toEqual(["highest", "high", "second high", "first of 0", "second of 0", "low", "lowest"])
 })
 
@@ -104,8 +106,10 @@ test("at one slot, jobs run in the order of their pushes, however they were push
   const together = await Promise.all(Array.from({ length: 30 }, (_, n) => app.push(echo, n, options)))
   const many = await app.pushMany(echo, [30, 31, 32, 33], options)
   const last = await app.push(echo, 34, options)
+  const done = app.wait([...together, ...many, last], { timeout: "20s" })
+  await waitedFor(own.pool, "in-order")
   await queue.start()
-  await app.wait([...together, ...many, last], { timeout: "20s" })
+  await done
   expect(ran).toEqual(Array.from({ length: 35 }, (_, n) => n))
 })
 

@@ -94,6 +94,16 @@ export async function until<T>(
   }
 }
 
+/**
+ * Until somebody waits for every job of a queue. Tests of the order await it before jobs may start: beginning to wait
+ * changes a job's row, and a claim passes over rows that are being changed.
+ */
+export const waitedFor = (pool: pg.Pool, queue: string, schema = "millrace"): Promise<unknown> =>
+  until(async () => {
+    const { rows } = await pool.query(`select bool_and(awaited) as every from ${schema}.jobs where queue = $1`, [queue])
+    return rows[0]?.every === true
+  }, "every job is waited for")
+
 /** A promise to be settled from outside: what a handler waits on, and what tells that it was reached. */
 export interface Gate<T = void> {
   readonly opened: Promise<T>
