@@ -132,6 +132,7 @@ export interface ClaimedRow {
   /** `ready_at` in seconds, exact to the microsecond. */
   ready: number
   payload: string | null
+  /** JSON of what few jobs have, and null when there is nothing; behind a "!" when it says not to start the job at all. */
   rest: string | null
 }
 

@@ -368,9 +368,11 @@ begin
             limit v_left for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
         get diagnostics v_rows = row_count;
         v_left := p_limit - v_rows;
       end if;
@@ -378,6 +380,9 @@ begin
         exit when v_left <= 0;
         if i > 0 then
           v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
+          if v_ready > v_started - interval '100 milliseconds' then
+            v_ready := v_started - interval '100 milliseconds'; v_id := '00000000-0000-0000-0000-000000000000';
+          end if;
         end if;
         return query update "millrace".jobs j set state = 'running', token = p_token,
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
@@ -391,9 +396,11 @@ begin
             limit v_left for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
         get diagnostics v_rows = row_count;
         v_left := v_left - v_rows;
         exit when v_left <= 0;
@@ -1393,9 +1400,11 @@ begin
             order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       else
         return query
         with found as materialized (
@@ -1412,9 +1421,11 @@ begin
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
@@ -1442,9 +1453,11 @@ begin
             order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       else
         return query
         with found as materialized (
@@ -1461,9 +1474,11 @@ begin
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
@@ -1528,9 +1543,11 @@ begin
             select o.place from ordered o where o.position <= v_left and (v_budget is null or o.spent <= v_budget)))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
       if v_rate is not null and v_rows > 0 then
@@ -1599,9 +1616,11 @@ begin
             order by r.rank, r.ready_at, r.id limit v_share for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       else
         return query
         with found as materialized (
@@ -1618,9 +1637,11 @@ begin
             select m.place from summed m where v_budget is null or m.spent <= v_budget))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
       end if;
       get diagnostics v_rows = row_count;
       v_claimed := v_claimed + v_rows; v_left := v_left - v_rows;
@@ -1796,9 +1817,11 @@ begin
             limit v_left for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
         get diagnostics v_rows = row_count;
         v_left := p_limit - v_rows;
       end if;
@@ -1806,6 +1829,9 @@ begin
         exit when v_left <= 0;
         if i > 0 then
           v_rank := p_floor_ranks[i]; v_ready := to_timestamp(p_floor_ready[i]); v_id := p_floor_ids[i];
+          if v_ready > v_started - interval '100 milliseconds' then
+            v_ready := v_started - interval '100 milliseconds'; v_id := '00000000-0000-0000-0000-000000000000';
+          end if;
         end if;
         return query update "millrace".jobs j set state = 'running', token = p_token,
             worker = p_worker, started_at = greatest(now(), j.ready_at), claims = j.claims + 1
@@ -1819,9 +1845,11 @@ begin
             limit v_left for update skip locked))
           returning j.id, j.name, j.attempts, j.crashes, j.max_attempts, j.claims, j.timeout_ms, j.rank,
             date_part('epoch', j.ready_at), j.payload::text,
-            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then
-              json_build_object('meta', j.meta, 'tags', j.tags, 'options', j.options, 'cancel', j.cancel,
-                'expired', j.expires_at < now())::text end;
+            case when num_nonnulls(j.meta, j.tags, j.options, j.cancel, j.expires_at) > 0 then -- as JSON, put together as text: a third of the cost
+              case when j.cancel is not null or j.expires_at < now() then '!' else '' end
+              || '{"options":' || coalesce(j.options::text, 'null') || coalesce(',"meta":' || j.meta::text, '')
+              || coalesce(',"tags":' || to_json(j.tags)::text, '') || coalesce(',"cancel":' || j.cancel::text, '')
+              || case when j.expires_at < now() then ',"expired":true}' else '}' end end;
         get diagnostics v_rows = row_count;
         v_left := v_left - v_rows;
         exit when v_left <= 0;

@@ -30,12 +30,15 @@ export interface Host {
 }
 
 interface Rest {
-  meta: Record<string, unknown> | null
-  tags: string[] | null
+  meta?: Record<string, unknown>
+  tags?: string[]
   options: { backoff?: AttemptFacts["backoff"] } | null
-  cancel: { reason: string | null } | null
-  expired: boolean | null
+  cancel?: { reason: string | null }
+  expired?: true
 }
+
+/** Stands before the rest of a row that says not to start the job. */
+const stopMark = "!"
 
 const none: readonly NewJob[] = []
 const maxError = 48_000
@@ -121,11 +124,11 @@ export class Running implements Attempt {
     return (this.#meta = stored ? structuredClone(stored) : {})
   }
   get expired(): boolean {
-    return this.#details?.expired === true
+    return this.#isMarked && this.#details?.expired === true
   }
   /** Somebody asked for it to be cancelled before this claim. */
   get cancelRequested(): { reason: string | null } | undefined {
-    return this.#details?.cancel ?? undefined
+    return this.#isMarked ? this.#details?.cancel : undefined
   }
   get remaining(): number | undefined {
     return this.#deadline === undefined ? undefined : Math.max(0, this.#deadline - monotonic())
@@ -141,8 +144,15 @@ export class Running implements Attempt {
     return own === undefined || (queue !== undefined && queue < own) ? queue : own
   }
 
+  get #isMarked(): boolean {
+    return this.#row.rest?.startsWith(stopMark) === true
+  }
+
+  /** Parsed when first asked for: most handlers never ask. */
   get #details(): Rest | null {
-    if (this.#rest === undefined) this.#rest = this.#row.rest === null ? null : (JSON.parse(this.#row.rest) as Rest)
+    const { rest } = this.#row
+    if (this.#rest === undefined)
+      this.#rest = rest === null ? null : (JSON.parse(this.#isMarked ? rest.slice(1) : rest) as Rest)
     return this.#rest
   }
 

@@ -8,7 +8,8 @@ import { noFloors, type ClaimedRow, type Floors } from "../postgres/jobs.ts"
  * there: one floor per rank, and ranks without one are scanned whole, so a floor never hides a job of another rank.
  *
  * What a floor can hide is a job of its own rank that committed late (its `ready_at` is its transaction's start), or that
- * was passed over while somebody else held its row for a moment. Full scans find those. They come as often as costs them at most a twentieth of the time, and at least each 10 s: where
+ * was passed over while somebody else held its row for a moment. What is younger than a tenth of a second is looked at in any
+ * case (`cycle_1`); full scans find the rest. They come as often as costs them at most a twentieth of the time, and at least each 10 s: where
  * full scans are cheap, nearly every scan is one.
  */
 

@@ -97,11 +97,10 @@ export function workflowOf(row: WorkflowRow, rows: readonly StepRow[]): Workflow
   for (const { key, children, loose } of rows)
     for (const child of [...children, ...loose]) needs.set(child, [...(needs.get(child) ?? []), key])
   const { steps: progress, ...summary } = summaryOf(row)
-  const result = row.state === "succeeded" ? row.result : undefined
   return {
     ...summary,
     input: row.input,
-    result,
+    result: row.result ?? undefined,
     progress,
     steps: rows.map((one) => stepOf(one, needs.get(one.id) ?? [])),
   }

@@ -75,9 +75,13 @@ export async function start(
   return new Set(rows[0]!.made)
 }
 
+const resultOf = (names: PluginNames): string =>
+  `case when state = 'succeeded' then ${names.of("workflow_fill_1")}(id, output, input) end`
+
 const columns = (
   names: PluginNames,
-): string => `id, name, state, paused, steps, retries, input, result, failure, cancel, undone,
+  values = `input, ${resultOf(names)} as result`,
+): string => `id, name, state, paused, steps, retries, ${values}, failure, cancel, undone,
   created_at, updated_at, finished_at, case when finished_at is null then (
     select count(*)::integer from ${names.of("workflow_steps")} s
     where s.workflow_id = workflows.id and s.item = -1 and s.state in ('waiting', 'active')) else 0 end as unfinished`
@@ -114,7 +118,7 @@ export async function listWorkflows(
   limit: number,
 ): Promise<WorkflowRow[]> {
   const { rows } = await db.query<WorkflowRow>(
-    `select ${columns(names).replace("input, result", "null as input, null as result")} from ${names.of("workflows")}
+    `select ${columns(names, "null as input, null as result")} from ${names.of("workflows")}
      where ${conditions} and ($4::uuid is null or id < $4) order by id desc limit $5`,
     [...valuesOf(filter), before ?? null, limit],
   )

@@ -178,7 +178,7 @@ begin
   from (select u.id, count(*)::integer as n from (
     select unnest(p.children || p.loose) as id from ${s}.workflow_steps p where p.id = any(v_set)) u group by u.id) c
   where s.id = c.id and s.id = any(v_set);
-  update ${s}.workflows set state = 'running', paused = false, compensate = false, undone = null, failure = null, cancel = null, result = null,
+  update ${s}.workflows set state = 'running', paused = false, compensate = false, undone = null, failure = null, cancel = null,
     finished_at = null, keep_until = null, retries = retries + 1, unfinished = ${s}.workflow_unfinished_1(id), updated_at = now(),
     input = coalesce(p_input, input)
   where id = p_workflow;

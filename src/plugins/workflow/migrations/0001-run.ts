@@ -85,8 +85,7 @@ begin
     update ${s}.workflows w set unfinished = w.unfinished - c.n, updated_at = now(),
       state = case when w.unfinished = c.n and w.state = 'running' then 'succeeded' else w.state end,
       finished_at = case when w.unfinished = c.n and w.state = 'running' then now() end,
-      keep_until = case when w.unfinished = c.n and w.state = 'running' and w.keep_s >= 0 then now() + w.keep_s * interval '1 second' end,
-      result = case when w.unfinished = c.n and w.state = 'running' then ${s}.workflow_fill_1(w.id, w.output, w.input) end
+      keep_until = case when w.unfinished = c.n and w.state = 'running' and w.keep_s >= 0 then now() + w.keep_s * interval '1 second' end
     from unnest(v_workflows, v_counts) as c(id, n)
     where w.id = c.id and w.id = any(v_workflows)
     returning w.id, w.name, w.state, w.unfinished)

@@ -52,8 +52,7 @@ const tables = ({ schema: s }: PluginNames): string[] => [
   undone      text,                                  -- after compensation: all, or some
   name        text not null,
   input       jsonb,
-  output      jsonb,                                 -- template of the result
-  result      jsonb,
+  output      jsonb,                                 -- template of the result, filled when somebody reads it
   failure     jsonb,                                 -- { step, error } of the first step that failed it
   cancel      jsonb,                                 -- { reason, at }
   constraint workflows_state check
