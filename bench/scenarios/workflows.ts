@@ -12,7 +12,7 @@ const SEQUENCES = 1_000
 const FAN_OUT = 10_000
 const PLAIN = 30_000
 const CHAIN = 200
-const TURNS = 5
+const TURNS = 9
 const WARM_UP = 6_000
 
 export const workflows: Scenario = {

@@ -229,10 +229,9 @@ export const graftSteps = (
 /** The steps of a running job's workflow; `mine`: those that this job's step has added. */
 export async function stepsAround(db: Connection, names: PluginNames, job: string) {
   const { rows } = await db.query<{ key: string; step: number; state: string; mine: boolean }>(
-    `select s.key, s.step, s.state, coalesce(s.grafted_by = (p.pointer ->> 'step')::bigint, false) as mine
-     from (select j.options -> 'workflow' as pointer from ${names.of("jobs")} j where j.id = $1) p
-       join ${names.of("workflow_steps")} s on s.workflow_id = (p.pointer ->> 'id')::uuid
-     where s.item = -1 order by s.step`,
+    `select s.key, s.step, s.state, coalesce(s.grafted_by = m.id, false) as mine
+     from ${names.of("workflow_steps")} m join ${names.of("workflow_steps")} s on s.workflow_id = m.workflow_id
+     where m.id = ${names.of("workflow_step_1")}($1) and $1 in (m.job_id, m.undo_job) and s.item = -1 order by s.step`,
     [job],
   )
   return rows

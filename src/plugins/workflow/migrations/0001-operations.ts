@@ -111,7 +111,7 @@ $$`
 const gone = ({ schema: s }: PluginNames): string =>
   `create function ${s}.workflow_gone_1(p_after uuid, p_limit integer, out looked integer, out last uuid, out ended integer) language plpgsql ${pinned} as $$
 declare
-  v_workflows uuid[]; v_steps bigint[]; v_jobs uuid[]; v_undo boolean[];
+  v_workflows uuid[]; v_steps bigint[]; v_jobs uuid[];
 begin
   select array_agg(w.id order by w.id), count(*) into v_workflows, looked from (
     select w.id from ${s}.workflows w where w.state in ('running', 'failing', 'cancelling', 'compensating')
@@ -120,16 +120,15 @@ begin
   ended := 0;
   if v_workflows is null then return; end if;
   with lost as materialized (
-    select s.workflow_id, s.id, coalesce(s.undo_state = 'active', false) as undo,
-      case when s.undo_state = 'active' then s.undo_job else s.job_id end as job
+    select s.id, case when s.undo_state = 'active' then s.undo_job else s.job_id end as job
     from ${s}.workflow_steps s
     where s.workflow_id = any(v_workflows) and (s.state = 'active' or s.undo_state = 'active')
       and case when s.undo_state = 'active' then s.undo_job else s.job_id end is not null)
-  select array_agg(l.workflow_id), array_agg(l.id), array_agg(l.undo), array_agg(l.job) into v_workflows, v_steps, v_undo, v_jobs
+  select array_agg(l.id), array_agg(l.job) into v_steps, v_jobs
   from lost l where not exists (select 1 from ${s}.jobs j where j.id = l.job and j.id = any(array(select x.job from lost x)));
   if v_steps is null then return; end if;
   ended := cardinality(v_steps);
-  perform ${s}.workflow_take_1(v_workflows, v_steps, v_undo, v_jobs, array_fill('cancelled'::text, array[ended]),
+  perform ${s}.workflow_take_1(v_steps, v_jobs, array_fill('cancelled'::text, array[ended]),
     array_fill(0, array[ended]), array_fill(null::timestamptz, array[ended]), array_fill(null::jsonb, array[ended]),
     array_fill(jsonb_build_array(jsonb_build_object('at', now(), 'attempt', 0, 'name', 'WorkflowError',
       'code', 'MILLRACE_UNKNOWN_JOB', 'message', 'the job of this step was deleted before it finished')), array[ended]));

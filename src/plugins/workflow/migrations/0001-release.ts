@@ -18,9 +18,8 @@ const filled = (s: string, plan: string, workflow: string, input: string, item =
           else ${s}.workflow_fill_1(${[workflow, plan, input, item, index].join(", ")}) end`
 
 /**
- * Marks steps as released, stores their jobs and wakes the queues. `from` selects id, workflow, step (the row), key, undo,
- * k (the kind of the job, as compiled) and payload from `released`. The job points to its step in `options`, which
- * handlers cannot change; `meta` is for people. Jobs are ready as of now, not as of the start of a transaction that has
+ * Marks steps as released, stores their jobs and wakes the queues. `from` selects id, workflow, key, k (the kind of the
+ * job, as compiled) and payload from `released`. The job's id names its step; `meta` is for people. Jobs are ready as of now, not as of the start of a transaction that has
  * settled hundreds of others meanwhile: scans that start behind the last job claimed would miss them for a while.
  */
 const storeJobs = ({ schema: s, channel }: PluginNames, release: string, from: string): string => `
@@ -36,16 +35,13 @@ const storeJobs = ({ schema: s, channel }: PluginNames, release: string, from: s
       now() + (r.k ->> 'expires_ms')::float8 * interval '1 millisecond',
       coalesce(r.k -> 'meta', '{}') || jsonb_build_object('workflow', jsonb_build_object('id', r.workflow, 'step', r.key)),
       (r.k ->> 'tags')::text[],
-      coalesce(r.k -> 'options', '{}') || case when r.k ? 'limit_path' then jsonb_strip_nulls(jsonb_build_object('key',
-          r.payload #>> array(select jsonb_array_elements_text(r.k -> 'limit_path')))) else '{}' end
-        || jsonb_build_object('workflow',
-        case when r.undo then jsonb_build_object('id', r.workflow, 'step', r.step, 'undo', true)
-          else jsonb_build_object('id', r.workflow, 'step', r.step) end),
+      case when r.k ? 'limit_path' then coalesce(r.k -> 'options', '{}') || jsonb_strip_nulls(jsonb_build_object('key',
+          r.payload #>> array(select jsonb_array_elements_text(r.k -> 'limit_path')))) else r.k -> 'options' end,
       coalesce(r.payload, 'null')
     from (
       select q.*, now() + (q.k ->> 'delay_ms')::float8 * interval '1 millisecond' as run_at from (${from}) q) r
     returning (case when state = 'pending' then 'r ' else 'l ' end) || queue as notice)
-  select array_agg(distinct p.notice) into v_notices from pushed p;
+  select array_agg(p.notice) into v_notices from (select notice from pushed group by notice) p;
   perform pg_notify('${channel}', n) from unnest(v_notices) as n;`
 
 /** Jobs of plain steps, for many workflows at once. */
@@ -53,14 +49,14 @@ function go(names: PluginNames): string {
   const { schema: s } = names
   return `create function ${s}.workflow_go_1(p_workflows uuid[], p_steps bigint[]) returns void language plpgsql ${inner} as $$
 declare
-  v_jobs uuid[] := ${s}.workflow_uuids_1(cardinality(p_steps)); v_notices text[];
+  v_jobs uuid[] := ${s}.workflow_job_ids_1(p_steps); v_notices text[];
 begin
   ${storeJobs(
     names,
     `update ${s}.workflow_steps s set state = 'active', waits = 0, job_id = u.job, released_at = now()
     from unnest(p_steps, v_jobs) as u(id, job) where s.id = u.id and s.id = any(p_steps)
-    returning s.id, s.job_id, s.workflow_id, s.key, s.plan`,
-    `select g.job_id as id, w.id as workflow, g.id as step, g.key, false as undo, g.plan -> 'job' as k,
+    returning s.job_id, s.workflow_id, s.key, s.plan`,
+    `select g.job_id as id, w.id as workflow, g.key, g.plan -> 'job' as k,
         ${filled(s, "g.plan", "w.id", "w.input")} as payload
       from released g join ${s}.workflows w on w.id = g.workflow_id where w.id = any(p_workflows)`,
   )}
@@ -84,13 +80,13 @@ begin
     select i.id, i.item from ${s}.workflow_steps i
     where i.workflow_id = w.id and i.step = m.step and i.item >= m.next_item and i.state = 'waiting'
     order by i.item limit v_room) i;
-  v_jobs := ${s}.workflow_uuids_1(cardinality(v_items));
+  v_jobs := ${s}.workflow_job_ids_1(v_items);
   ${storeJobs(
     names,
     `update ${s}.workflow_steps i set state = 'active', job_id = u.job, released_at = now()
     from unnest(v_items, v_jobs) as u(id, job) where i.id = u.id and i.id = any(v_items)
-    returning i.id, i.job_id, i.key, i.input, i.item`,
-    `select g.job_id as id, w.id as workflow, g.id as step, g.key, false as undo, m.plan -> 'job' as k,
+    returning i.job_id, i.key, i.input, i.item`,
+    `select g.job_id as id, w.id as workflow, g.key, m.plan -> 'job' as k,
         ${filled(s, "m.plan", "w.id", "w.input", "g.input", "g.item")} as payload
       from released g`,
   )}

@@ -41,7 +41,7 @@ begin
   if not found then return false; end if;
   select array_agg(s.id order by s.item desc) into v_rows from ${s}.workflow_steps s
   where s.workflow_id = p_workflow and s.step = v_step and s.undoable and s.state = 'succeeded' and s.undo_state is null;
-  v_jobs := ${s}.workflow_uuids_1(cardinality(v_rows));
+  v_jobs := ${s}.workflow_job_ids_1(v_rows);
   update ${s}.workflow_steps s set undo_state = 'active', undo_job = u.job
   from unnest(v_rows, v_jobs) as u(id, job) where s.id = u.id and s.id = any(v_rows);
   ${undoJobs(s, channel)}
@@ -58,7 +58,7 @@ const undoJobs = (s: string, channel: string): string => `
       coalesce((p.k ->> 'keep_s')::integer, 86400), coalesce((p.k ->> 'keep_failed_s')::integer, 86400),
       coalesce(p.k -> 'meta', '{}') || jsonb_build_object('workflow', jsonb_build_object('id', r.workflow_id, 'step', r.key, 'undo', true)),
       (p.k ->> 'tags')::text[],
-      coalesce(p.k -> 'options', '{}') || jsonb_build_object('workflow', jsonb_build_object('id', r.workflow_id, 'step', r.id, 'undo', true)),
+      p.k -> 'options',
       coalesce(${s}.workflow_fill_1(r.workflow_id, p.undo, w.input, r.input, r.item, r.result), 'null')
     from ${s}.workflow_steps r join ${s}.workflows w on w.id = r.workflow_id
       cross join (select d.plan -> 'undo' as undo, d.plan -> 'undo' -> 'job' as k from ${s}.workflow_steps d

@@ -66,15 +66,14 @@ const graft = ({ schema: s }: PluginNames): string =>
   `create function ${s}.workflow_graft_1(p_job uuid, p_claims bigint, p_base integer, p_steps jsonb, p_before text[], p_most integer)
 returns text language plpgsql ${pinned} as $$
 declare
-  v_pointer jsonb; v_step ${s}.workflow_steps%rowtype; w ${s}.workflows%rowtype;
+  v_id bigint; v_step ${s}.workflow_steps%rowtype; w ${s}.workflows%rowtype;
   v_old bigint[]; v_before bigint[]; v_roots bigint[]; v_sinks bigint[]; v_sink_steps integer[];
 begin
   -- Locked, so that the claim cannot be lost between this look and the commit.
-  select j.options -> 'workflow' into v_pointer from ${s}.jobs j
+  select ${s}.workflow_step_1(j.id) into v_id from ${s}.jobs j
   where j.id = p_job and j.token is not null and j.claims = p_claims for share;
-  if v_pointer is null or v_pointer ? 'undo' then return 'stale'; end if;
-  select * into w from ${s}.workflows where id = (v_pointer ->> 'id')::uuid for update;
-  select * into v_step from ${s}.workflow_steps where id = (v_pointer ->> 'step')::bigint;
+  select * into w from ${s}.workflows where id = (select x.workflow_id from ${s}.workflow_steps x where x.id = v_id) for update;
+  select * into v_step from ${s}.workflow_steps where id = v_id;
   if v_step.job_id is distinct from p_job or v_step.state <> 'active' then return 'stale'; end if;
   if v_step.item >= 0 then return 'item'; end if;
   if w.state <> 'running' then return 'ending'; end if;

@@ -61,7 +61,8 @@ const tables = ({ schema: s }: PluginNames): string[] => [
     ((finished_at is not null) = (state in ('succeeded', 'failed', 'cancelled')))
 ) with (fillfactor = 70)`,
   `create index workflows_name on ${s}.workflows (name, id)`,
-  `create index workflows_state on ${s}.workflows (state, id)`,
+  `create index workflows_unfinished on ${s}.workflows (state, id)
+  where state in ('running', 'failing', 'cancelling', 'compensating')`,
   `create index workflows_expiry on ${s}.workflows (keep_until) where keep_until is not null`,
   `create sequence ${s}.workflow_step_ids`,
   `create table ${s}.workflow_steps (
