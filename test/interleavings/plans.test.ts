@@ -343,6 +343,7 @@ describe.each([
     )
     const whole = await call({ limit: 1, floors: noFloors })
     await g.s.push([{}])
+    await g.s.sql("select pg_sleep(0.1)") // floors end a tenth of a second ago: what other tests left is to be older
     const floors = { ranks: [-5, 0, 5], ready: [4e9, last!.ready, 4e9], ids: [last!.id, last!.id, last!.id] }
     const floored = await call({ limit: 1, floors })
     await reader.commit()
