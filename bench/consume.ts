@@ -1,10 +1,11 @@
 // The worker's half of a child process: handlers that count, and stamp the time where latency is asked for.
 import { setTimeout as sleep } from "node:timers/promises"
 import pg from "pg"
+import { invoice } from "./invoice.ts"
 import { now, ownCpu } from "./measure.ts"
 import type { Payload, Running, Side, WorkerOptions } from "./side.ts"
 
-export type Work = "nothing" | "stamp" | "sleep5" | "query"
+export type Work = "nothing" | "stamp" | "sleep5" | "query" | "document"
 
 export interface Consumption {
   /** CPU seconds since the first handler started. */
@@ -33,6 +34,7 @@ export async function consume(
 ): Promise<Consumption> {
   const latencies: number[] = []
   let pool: pg.Pool | undefined
+  let table: Promise<unknown> | undefined
   let finished = 0
   let cpuAtFirst: number | undefined
   const begin = () => {
@@ -53,6 +55,15 @@ export async function consume(
     query: async ({ i }) => {
       pool ??= new pg.Pool({ connectionString: url, max: 10 })
       await pool.query({ name: "ask", text: "select $1::integer as answer", values: [i] })
+      finished++
+    },
+    // A small job as applications have them: it reads, makes something of it in about a millisecond, and writes it down.
+    document: async ({ i }) => {
+      pool ??= new pg.Pool({ connectionString: url, max: 10 })
+      await (table ??= pool.query("create table if not exists bench_documents (id integer, html text)"))
+      const { rows } = await pool.query<{ lines: number }>({ name: "read", text: "select 500 as lines", values: [] })
+      const values = [i, invoice(i, rows[0]!.lines)]
+      await pool.query({ name: "keep", text: "insert into bench_documents (id, html) values ($1, $2)", values })
       finished++
     },
   }

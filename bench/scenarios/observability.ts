@@ -1,12 +1,13 @@
 // What does it cost to see everything? A backlog is worked off with all of it on, with all of it on for every single job, and
-// with none of it, in turns, in one run (bench/sides/observing.ts says what that is). Once with jobs that ask their database
-// one question, the least that a job of an application does; and once with jobs that do nothing, where every microsecond shows.
+// with none of it, in turns, in one run (bench/sides/observing.ts says what that is). Its share depends on what a job does, so
+// it is taken for three: a small job as applications have them (reads, renders a document in a millisecond, writes), the least
+// that one does (a question to its database), and nothing, where every microsecond shows.
 import { median, per10k, type Figures } from "../figures.ts"
 import type { Measurement, Run, Scenario } from "../scenario.ts"
 import type { Observed } from "../side.ts"
 import { drained, onStage, seedStage } from "../stage.ts"
 
-const JOBS = { query: 30_000, nothing: 150_000 } as const
+const JOBS = { document: 5_000, query: 30_000, nothing: 150_000 } as const
 const TURNS = 5
 
 type Load = keyof typeof JOBS
@@ -26,10 +27,11 @@ interface Turn {
 }
 
 async function measure(run: Run): Promise<Measurement> {
+  const document = await takeTurns(run, "document")
   const query = await takeTurns(run, "query")
   const nothing = await takeTurns(run, "nothing")
-  const figures: Figures = { ...costsOf(query), nothing: costsOf(nothing) }
-  const turns = [query, nothing].flatMap((one) => Object.values(one).flat())
+  const figures: Figures = { ...costsOf(document), query: costsOf(query), nothing: costsOf(nothing) }
+  const turns = [document, query, nothing].flatMap((one) => Object.values(one).flat())
   const foreignLoad = Math.max(...turns.map((turn) => turn.foreignLoad ?? 0))
   return { figures, versions: turns[0]!.versions, foreignLoad }
 }
